@@ -1,0 +1,1 @@
+"""Pack, read, check and store bundles."""

@@ -1,0 +1,104 @@
+"""`shipway pack`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shipway.cli.output import table
+from shipway.cli.session import Session, verb
+
+if TYPE_CHECKING:
+    from shipway.bundle.pack import PackReport
+
+__all__ = ["command", "report_facts"]
+
+
+@verb("pack", example="shipway pack model.joblib --name diabetes --sample train.csv --target progression")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--name", required=True, metavar="NAME", help="What the model is called from now on.")
+@click.option(
+    "--sample", type=click.Path(path_type=Path), metavar="FILE", help="Rows of the training data: CSV, JSON or JSONL."
+)
+@click.option("--target", metavar="COLUMN", help="The sample's column that the model predicts.")
+@click.option(
+    "--code",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="DIR",
+    help="Folder with modules that a pickle needs.",
+)
+@click.option("--trust", is_flag=True, help="Open a pickle although its scan shows a dangerous call.")
+@click.option("--new-version", is_flag=True, help="Count the version up although the content is the same.")
+def command(
+    session: Session,
+    model: Path,
+    name: str,
+    sample: Path | None,
+    target: str | None,
+    code: tuple[Path, ...],
+    trust: bool,
+    new_version: bool,
+) -> None:
+    """Makes MODEL, a file or folder as its framework wrote it, a bundle in the store."""
+    from shipway.bundle.pack import PackRequest, pack
+    from shipway.bundle.records import read_sample
+    from shipway.errors import UsageError
+
+    missing = next((folder for folder in code if not folder.is_dir()), None)
+    if missing:
+        raise UsageError(f"--code {missing} is no folder")
+    columns = read_sample(sample) if sample else None
+    request = PackRequest(model, name, columns, target, code, trust, new_version)
+    report = pack(request, session.store(), say=session.out.say)
+    session.out.facts(report_facts(report), _text(report))
+
+
+def report_facts(report: PackReport) -> dict[str, Any]:
+    """Gives a report as facts."""
+    import msgspec
+
+    bundle = report.bundle
+    return {
+        "name": bundle.id.name,
+        "version": bundle.id.version,
+        "digest": bundle.id.digest,
+        "new": report.new,
+        "framework": bundle.manifest.framework,
+        "kind": bundle.manifest.kind,
+        "evidence": report.evidence,
+        "compiled": bundle.manifest.compiled is not None,
+        "agreement": report.agreement,
+        "not_compiled": report.not_compiled,
+        "versions": bundle.manifest.versions,
+        "size": sum(file.size for file in bundle.manifest.files),
+        "golden": msgspec.to_builtins(bundle.manifest.golden),
+        "signature": msgspec.to_builtins(bundle.manifest.signature),
+    }
+
+
+def _text(report: PackReport) -> str:
+    manifest = report.bundle.manifest
+    inputs = ", ".join(column.name for column in manifest.signature.inputs[:8])
+    more = len(manifest.signature.inputs) - 8
+    golden = (
+        f"{manifest.golden.rows}, {'drawn by a seeded generator' if manifest.golden.synthetic else 'from the sample'}"
+    )
+    rows = [
+        ["model", f"{manifest.kind} ({manifest.framework})"],
+        ["inputs", inputs + (f" and {more} more" if more > 0 else "")],
+        ["methods", ", ".join(method.name for method in manifest.signature.methods)],
+        ["versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())],
+        [
+            "compiled",
+            report.agreement or (f"no: {report.not_compiled}" if report.not_compiled else "it is ONNX already"),
+        ],
+        ["golden rows", golden],
+        ["size", f"{sum(file.size for file in manifest.files):,} bytes"],
+        ["digest", report.bundle.id.digest],
+    ]
+    name = f"{report.bundle.id.name}:{report.bundle.id.version}"
+    head = f"packed {name}" if report.new else f"{name} is this model already: nothing was added"
+    return f"{head}\n{table([[f'  {key}', value] for key, value in rows])}\nnext: shipway serve {report.bundle.id.name}"

@@ -1,0 +1,262 @@
+"""`shipway.Client` and `shipway.AsyncClient`: rows in, arrays out, over HTTP.
+
+What is sent and how an answer is read are plain functions; the two clients only carry bytes.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+import msgspec
+import numpy as np
+
+from shipway.errors import (
+    InvalidInput,
+    MalformedBody,
+    Overloaded,
+    RemoteError,
+    RequestError,
+    ShipwayError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnknownModel,
+    UnsupportedMediaType,
+)
+from shipway.spec.signature import Signature
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["AsyncClient", "Client", "rows_to_json"]
+
+_ERRORS: dict[int, type[ShipwayError]] = {
+    400: MalformedBody,
+    401: Unauthorized,
+    404: UnknownModel,
+    413: TooLarge,
+    415: UnsupportedMediaType,
+    422: InvalidInput,
+    429: Overloaded,
+    503: Unavailable,
+}
+
+
+def rows_to_json(rows: Any) -> Any:
+    """Gives rows as the JSON value that the plain form takes.
+
+    Args:
+        rows: a DataFrame, a dict of columns or of one record, a list of records or rows, an array [rows, columns].
+    """
+    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
+        return {str(name): rows[name].tolist() for name in rows.columns}
+    if isinstance(rows, dict):
+        return {name: _plain(value) for name, value in rows.items()}
+    return _plain(rows)
+
+
+class _Call:
+    """One call: path, body, and how its answer is read."""
+
+    def __init__(self, method: str, rows: Any, model: str | None) -> None:
+        self.path = "/" if model is None and method == "predict" else f"/models/{quote(model or '', safe='')}/{method}"
+        self.content = msgspec.json.encode(rows_to_json(rows), enc_hook=_plain)
+
+    @staticmethod
+    def read(status: int, body: bytes) -> Any:
+        """Gives the answer's prediction: an array for rows, a plain value for one record.
+
+        Raises:
+            RequestError, Unavailable: the server refused; with its own words and fix.
+            RemoteError: the answer is none of a Shipway server.
+        """
+        prediction = _read(status, body)["prediction"]
+        return np.array(prediction) if isinstance(prediction, list) else prediction
+
+
+class _Base:
+    def __init__(self, url: str, api_key: str | None) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"content-type": "application/json", "user-agent": "shipway-client"}
+        if api_key:
+            self._headers["authorization"] = f"Bearer {api_key}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._url!r})"
+
+
+class Client(_Base):
+    """Asks a Shipway server; keeps its connection; safe to use from threads.
+
+    Args:
+        url: of the server.
+        api_key: where it wants one.
+        timeout: seconds to wait for an answer.
+        transport: another way to carry requests (an httpx transport), for tests.
+
+    Raises:
+        RequestError, Unavailable: the server refused; with its own words and fix.
+        RemoteError: there is no server, or not one of ours.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        import httpx
+
+        super().__init__(url, api_key)
+        self._http = httpx.Client(base_url=self._url, headers=self._headers, timeout=timeout, transport=transport)
+
+    def predict(self, rows: Any, *, model: str | None = None) -> Any:
+        """Predicts: an array for rows, a plain value for one record."""
+        return self.call("predict", rows, model=model)
+
+    def predict_proba(self, rows: Any, *, model: str | None = None) -> Any:
+        """Gives the classes' probabilities, in the order of the signature's `classes`."""
+        return self.call("predict_proba", rows, model=model)
+
+    def call(self, method: str, rows: Any, *, model: str | None = None) -> Any:
+        """Calls any method of a model; without its name, of the server's only one."""
+        if model is None and method != "predict":
+            model = _only([described["name"] for described in self.models()])
+        call = _Call(method, rows, model)
+        return call.read(*self._send("POST", call.path, call.content))
+
+    def models(self) -> list[dict[str, Any]]:
+        """Gives what the server serves: name, version, digest, kind and signature of each model."""
+        return list(_read(*self._send("GET", "/models"))["models"])
+
+    def signature(self, model: str | None = None) -> Signature:
+        """Gives the signature of a model, or of the only one."""
+        models = {described["name"]: described for described in self.models()}
+        name = model or _only(list(models))
+        if name not in models:
+            raise UnknownModel(f"the server has no model {name!r}", fix=f"it has {', '.join(models)}")
+        return msgspec.convert(models[name]["signature"], Signature)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _send(self, http_method: str, path: str, content: bytes | None = None) -> tuple[int, bytes]:
+        import httpx
+
+        try:
+            response = self._http.request(http_method, path, content=content)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise _unreachable(self._url, error) from error
+        return response.status_code, response.content
+
+
+class AsyncClient(_Base):
+    """`Client` for asyncio; the same arguments and errors."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = 30.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        import httpx
+
+        super().__init__(url, api_key)
+        self._http = httpx.AsyncClient(base_url=self._url, headers=self._headers, timeout=timeout, transport=transport)
+
+    async def predict(self, rows: Any, *, model: str | None = None) -> Any:
+        """Predicts: an array for rows, a plain value for one record."""
+        return await self.call("predict", rows, model=model)
+
+    async def predict_proba(self, rows: Any, *, model: str | None = None) -> Any:
+        """Gives the classes' probabilities, in the order of the signature's `classes`."""
+        return await self.call("predict_proba", rows, model=model)
+
+    async def call(self, method: str, rows: Any, *, model: str | None = None) -> Any:
+        """Calls any method of a model; without its name, of the server's only one."""
+        if model is None and method != "predict":
+            model = _only([described["name"] for described in await self.models()])
+        call = _Call(method, rows, model)
+        return call.read(*await self._send("POST", call.path, call.content))
+
+    async def models(self) -> list[dict[str, Any]]:
+        """Gives what the server serves: name, version, digest, kind and signature of each model."""
+        return list(_read(*await self._send("GET", "/models"))["models"])
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _send(self, http_method: str, path: str, content: bytes | None = None) -> tuple[int, bytes]:
+        import httpx
+
+        try:
+            response = await self._http.request(http_method, path, content=content)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise _unreachable(self._url, error) from error
+        return response.status_code, response.content
+
+
+def _read(status: int, body: bytes) -> dict[str, Any]:
+    try:
+        answer = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise RemoteError(f"the answer (status {status}) is none of a Shipway server") from error
+    if status < 300:
+        return answer
+    said = answer.get("error")
+    if not isinstance(said, dict):
+        raise RemoteError(f"the answer (status {status}) is none of a Shipway server")
+    message, fix = (
+        f"{said.get('message', 'refused')} (request {said.get('request_id', 'unknown')})",
+        said.get("fix", ""),
+    )
+    kind = _ERRORS.get(status, RequestError if status < 500 else RemoteError)
+    if kind is InvalidInput:
+        raise InvalidInput(message, column=said.get("column"), row=said.get("row"), fix=fix)
+    raise kind(message, fix=fix)
+
+
+def _only(names: list[str]) -> str:
+    if len(names) != 1:
+        raise UnknownModel(f"the server has {len(names)} models", fix=f"name one: model={names[0]!r}" if names else "")
+    return names[0]
+
+
+def _unreachable(url: str, error: Exception) -> RemoteError:
+    return RemoteError(
+        f"no answer from {url}: {str(error) or type(error).__name__}", fix="is the server running? shipway serve NAME"
+    )
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,1 @@
+"""Adapters, one file a framework: they find, open, describe and compile artefacts."""

@@ -1,0 +1,1 @@
+"""OCI: digests, descriptors, layout folders, archives and registries. Knows no machine learning."""

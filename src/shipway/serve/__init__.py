@@ -1,0 +1,1 @@
+"""The server: fronts and protocols around one engine."""

@@ -1,0 +1,116 @@
+"""Where the server is put together: settings, state, metrics, log, engine and protocols to one handler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from shipway._version import __version__
+from shipway.bundle.bundle import Bundle
+from shipway.errors import UsageError
+from shipway.monitor.metrics import Metrics
+from shipway.serve.engine.engine import Engine, LoadedModel
+from shipway.serve.http.access import AccessLog
+from shipway.serve.http.app import App
+from shipway.serve.http.asgi import AsgiFront
+from shipway.serve.http.keys import ApiKeys
+from shipway.serve.http.operations import health_routes, information_routes
+from shipway.serve.http.plain import plain_routes
+from shipway.serve.http.v2 import v2_routes
+from shipway.serve.loading import load_model
+from shipway.serve.state import Phase, State
+from shipway.spec.rows import did_you_mean
+from shipway.spec.settings import Settings
+
+__all__ = ["Application", "read_keys"]
+
+
+class Application:
+    """One server's handler, with its life: made, then opened with the models, then drained, then closed.
+
+    Args:
+        settings: limits and the rest.
+        log: the access log.
+        keys: who is let in; None for everyone.
+    """
+
+    def __init__(self, settings: Settings, log: AccessLog, keys: ApiKeys | None) -> None:
+        self._settings = settings
+        self._metrics = Metrics()
+        self._keys = keys
+        self._engine: Engine | None = None
+        self.state = State()
+        self.app = App(
+            self.state,
+            self._metrics,
+            log,
+            keys=keys,
+            seconds=settings.limits.seconds,
+            health=health_routes(self.state),
+        )
+        self.asgi = AsgiFront(self.app)
+
+    def open(self, bundles: Sequence[Bundle]) -> tuple[LoadedModel, ...]:
+        """Loads the models and becomes ready. Takes as long as they take; the caller chooses the thread.
+
+        Raises:
+            UsageError: two models have one name, or the default is none of them.
+            ShipwayError: a model does not load.
+        """
+        _check_names([bundle.id.name for bundle in bundles], self._settings)
+        allow_pickle = self._settings.server.allow_pickle
+        models = tuple(load_model(bundle, allow_pickle=allow_pickle) for bundle in bundles)
+        self.start(models)
+        return models
+
+    def start(self, models: Sequence[LoadedModel]) -> None:
+        """Becomes ready with models that are loaded already."""
+        settings = self._settings
+        engine = Engine(models, self._metrics, waiting=settings.limits.waiting, default=settings.server.default)
+        self._engine = engine
+        self.app.open(
+            [
+                *information_routes(engine.models, self._metrics, version=__version__, auth=self._keys is not None),
+                *plain_routes(engine, settings),
+                *v2_routes(engine, self.state, settings.limits, __version__),
+            ]
+        )
+        self.state.phase = Phase.READY
+
+    def close(self) -> None:
+        """Ends the threads of the models."""
+        if self._engine:
+            self._engine.close()
+
+
+def read_keys(path: str) -> ApiKeys | None:
+    """Reads the file of hashed API keys; None where no file is named.
+
+    Raises:
+        UsageError: it cannot be read or holds no keys.
+    """
+    if not path:
+        return None
+    try:
+        return ApiKeys.parse(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the file of API keys {path} cannot be read: {error}", fix="shipway keys new --api"
+        ) from error
+
+
+def _check_names(names: Sequence[str], settings: Settings) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise UsageError(f"two of the models are called {twice!r}", fix="serve one version of each")
+    for name, what in _named(settings):
+        if name not in names:
+            raise UsageError(
+                f"{what} names {name!r}, which is not served",
+                fix=did_you_mean(name, names) or f"served: {', '.join(names)}",
+            )
+
+
+def _named(settings: Settings) -> Iterable[tuple[str, str]]:
+    if settings.server.default:
+        yield settings.server.default, "the default model"

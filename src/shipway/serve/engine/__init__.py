@@ -1,0 +1,1 @@
+"""The engine: requests in, columns out. No word of HTTP in it."""

@@ -1,0 +1,112 @@
+"""The access log: one record a request, as a line of text for people or of JSON for machines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TextIO
+
+import msgspec
+
+__all__ = ["AccessLog", "AccessRecord", "json_lines", "no_log", "text_lines"]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRecord:
+    """One answered request. No header and no value of a body is in it, so no secret can be.
+
+    Attributes:
+        seconds: from request to answer.
+        error: class of the error, or empty.
+    """
+
+    client: str
+    http_method: str
+    path: str
+    status: int
+    seconds: float
+    id: str
+    model: str
+    version: str
+    method: str
+    rows: int
+    error: str
+
+
+AccessLog = Callable[[AccessRecord], None]
+
+
+def text_lines(stream: TextIO) -> AccessLog:
+    """Gives a log that writes lines for people."""
+
+    def write(record: AccessRecord) -> None:
+        asked = f" {record.model}:{record.version} {record.method} rows={record.rows}" if record.model else ""
+        error = f" {record.error}" if record.error else ""
+        path = record.path.encode("unicode_escape").decode("ascii")
+        stream.write(
+            f"{time.strftime('%H:%M:%S')} {record.client or '-'} {record.http_method} {path} {record.status}"
+            f" {record.seconds * 1000:.1f}ms{asked}{error} id={record.id}\n"
+        )
+
+    return write
+
+
+class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A record as JSON, its members in the order in which one reads them."""
+
+    time: str
+    client: str
+    http_method: str
+    path: str
+    status: int
+    seconds: float
+    request_id: str
+    model: str = ""
+    version: str = ""
+    method: str = ""
+    rows: int = 0
+    error: str = ""
+
+
+def json_lines(stream: TextIO) -> AccessLog:
+    """Gives a log that writes JSON lines; times are UTC."""
+    encode = msgspec.json.Encoder().encode
+    clock = _Clock()
+
+    def write(record: AccessRecord) -> None:
+        line = _Line(
+            clock.text(),
+            record.client,
+            record.http_method,
+            record.path,
+            record.status,
+            round(record.seconds, 6),
+            record.id,
+            record.model,
+            record.version,
+            record.method,
+            record.rows,
+            record.error,
+        )
+        stream.write(encode(line).decode() + "\n")
+
+    return write
+
+
+class _Clock:
+    """Tells the time in UTC; makes its text anew only once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = ""
+
+    def text(self) -> str:
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._text = second, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+        return self._text
+
+
+def no_log(record: AccessRecord) -> None:
+    """A log that writes nothing."""

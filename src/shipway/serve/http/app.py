@@ -1,0 +1,163 @@
+"""The app: what stands around every protocol.
+
+It finds the route, lets the caller in, keeps time, turns errors into
+answers of the route's protocol, and tells the log and the metrics. It is built once and then does not change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+
+from shipway.errors import Draining, MethodNotAllowed, ShipwayError, Unauthorized, Unavailable, edge
+from shipway.monitor.metrics import Metrics, Observation
+from shipway.serve.http.access import AccessLog, AccessRecord
+from shipway.serve.http.body import seconds_allowed
+from shipway.serve.http.keys import ApiKeys
+from shipway.serve.http.message import HttpRequest, HttpResponse
+from shipway.serve.http.plain import PLAIN
+from shipway.serve.http.routing import Exchange, Protocol, Route, Router
+from shipway.serve.state import State
+
+__all__ = ["App"]
+
+_logger = logging.getLogger("shipway.http")
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_GZIP_FROM = 2048
+
+
+class App:
+    """The handler that fronts call.
+
+    Args:
+        state: while it is starting, only health is answered; `open` gives it the other routes.
+        metrics: where requests are counted.
+        log: where requests are told.
+        keys: who is let in; None for everyone.
+        seconds: the longest that a request may take.
+        health: routes that are answered from the start.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        metrics: Metrics,
+        log: AccessLog,
+        *,
+        keys: ApiKeys | None,
+        seconds: float,
+        health: Sequence[Route],
+    ) -> None:
+        self._state = state
+        self._metrics = metrics
+        self._log = log
+        self._keys = keys
+        self._seconds = seconds
+        self._health = tuple(health)
+        self._router = Router(self._health)
+
+    def open(self, routes: Sequence[Route]) -> None:
+        """Adds the routes that need the models."""
+        self._router = Router([*self._health, *routes])
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answers one request; raises nothing but cancellation and ConnectionError, when the caller has gone."""
+        now = asyncio.get_running_loop().time
+        exchange = Exchange(
+            request, _request_id(request), started := now(), started + seconds_allowed(request, self._seconds)
+        )
+        protocol, error = PLAIN, ""
+        self._metrics.inflight += 1
+        try:
+            route, exchange.parameters = self._find(request)
+            protocol = route.protocol
+            if self._keys is not None and not route.public:
+                self._keys.check(request.header(b"authorization"))
+            response = await route.handler(exchange)
+        except ShipwayError as problem:
+            protocol = self._router.protocol_of(request.path) or protocol
+            response, error = _error_response(problem, exchange, protocol), type(problem).__name__
+        except (ConnectionError, asyncio.CancelledError):
+            self._tell(exchange, protocol, 499, now() - started, "CallerGone")
+            raise
+        except Exception as problem:
+            # Ours to mend: the caller gets the id, the log the rest.
+            _logger.exception("request %s failed", exchange.id)
+            failure = ShipwayError("the server failed; its log has the reason under this request's id")
+            response, error = _error_response(failure, exchange, protocol), type(problem).__name__
+        finally:
+            self._metrics.inflight -= 1
+        self._finish(exchange, response)
+        self._tell(exchange, protocol, response.status, now() - started, error)
+        return response
+
+    def _find(self, request: HttpRequest) -> tuple[Route, Mapping[str, str]]:
+        try:
+            return self._router.find(request.method, request.path)
+        except ShipwayError:
+            if not self._state.serves:
+                raise Draining("the models are still being loaded", fix="wait until /readyz answers 200") from None
+            raise
+
+    def _finish(self, exchange: Exchange, response: HttpResponse) -> None:
+        headers = response.headers
+        headers.append((b"x-request-id", exchange.id.encode("ascii")))
+        if exchange.model:
+            bundle = f"{exchange.model}:{exchange.version}@{exchange.digest}"
+            headers.append((b"shipway-bundle", bundle.encode("ascii")))
+        if traceparent := exchange.request.headers.get(b"traceparent"):
+            headers.append((b"traceparent", traceparent))
+        if not self._state.is_ready and self._state.serves:
+            headers.append((b"connection", b"close"))
+        if isinstance(response.body, bytes) and len(response.body) >= _GZIP_FROM:
+            headers.append((b"vary", b"accept-encoding"))
+            if "gzip" in exchange.request.header(b"accept-encoding"):
+                response.body = gzip.compress(response.body, compresslevel=5, mtime=0)
+                headers.append((b"content-encoding", b"gzip"))
+
+    def _tell(self, exchange: Exchange, protocol: Protocol, status: int, seconds: float, error: str) -> None:
+        request = exchange.request
+        self._metrics.request(
+            Observation(exchange.model, exchange.version, exchange.method, protocol.name, status, seconds)
+        )
+        self._log(
+            AccessRecord(
+                request.client,
+                request.method,
+                request.path,
+                status,
+                seconds,
+                exchange.id,
+                exchange.model,
+                exchange.version,
+                exchange.method,
+                exchange.rows,
+                error,
+            )
+        )
+
+
+def _request_id(request: HttpRequest) -> str:
+    given = request.headers.get(b"x-request-id")
+    if given:
+        text = given.decode("latin-1")
+        if _REQUEST_ID.fullmatch(text):
+            return text
+    return secrets.token_hex(8)
+
+
+def _error_response(error: ShipwayError, exchange: Exchange, protocol: Protocol) -> HttpResponse:
+    response = HttpResponse(edge(error).http, protocol.error_body(error, exchange.id))
+    if isinstance(error, MethodNotAllowed):
+        response.headers.append((b"allow", ", ".join(error.allow).encode()))
+    elif isinstance(error, Unavailable):
+        response.headers.append((b"retry-after", str(error.retry_after).encode()))
+    elif isinstance(error, Unauthorized):
+        # A browser asks its user for the key, as the password, only where Basic is offered.
+        wants_page = "text/html" in exchange.request.header(b"accept")
+        response.headers.append((b"www-authenticate", b'Basic realm="shipway"' if wants_page else b"Bearer"))
+    return response

@@ -1,0 +1,45 @@
+"""The seam between fronts and the app: a handler takes an `HttpRequest` and gives an `HttpResponse`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Handler", "HttpRequest", "HttpResponse"]
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """A request whose head has been read.
+
+    Attributes:
+        method: `GET`, `POST`, …
+        path: percent-decoded, beginning with `/`.
+        headers: names in lower case.
+        client: address of the other end; empty where unknown.
+        receive: gives the body's next part; empty bytes at its end. Raises ConnectionError when the caller has gone.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[bytes, bytes]
+    client: str
+    receive: Callable[[], Awaitable[bytes]]
+
+    def header(self, name: bytes) -> str:
+        """Gives a header's value, or an empty text."""
+        value = self.headers.get(name)
+        return value.decode("latin-1") if value else ""
+
+
+@dataclass(slots=True)
+class HttpResponse:
+    """An answer; the body is bytes, or parts of it as they come."""
+
+    status: int
+    body: bytes | AsyncIterator[bytes]
+    content_type: bytes = b"application/json"
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]

@@ -1,0 +1,24 @@
+"""From a bundle to a model that is warmed up and ready to answer."""
+
+from __future__ import annotations
+
+from shipway.bundle.bundle import Bundle
+from shipway.bundle.load import open_predictor, read_golden, tolerance_of
+from shipway.serve.engine.engine import LoadedModel
+from shipway.serve.engine.warmup import warm_up
+from shipway.spec.served import ServedModel
+
+__all__ = ["load_model"]
+
+
+def load_model(bundle: Bundle, *, allow_pickle: bool) -> LoadedModel:
+    """Opens the bundle, replays its golden rows and measures what a call costs.
+
+    Raises:
+        ShipwayError: it does not open, or does not answer as it did when it was packed.
+    """
+    predictor = open_predictor(bundle, allow_pickle=allow_pickle)
+    cost = warm_up(predictor, read_golden(bundle), tolerance_of(bundle))
+    manifest = bundle.manifest
+    served = ServedModel(bundle.id, manifest.signature, manifest.kind, manifest.compiled is not None, manifest.formula)
+    return LoadedModel(served, predictor, cost)

@@ -1,0 +1,146 @@
+"""The process that serves: socket, signals, loading, drain. The front is uvicorn's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+
+import uvicorn
+
+from shipway.bundle.bundle import Bundle
+from shipway.errors import MachineError, PortInUse
+from shipway.serve.application import Application
+from shipway.serve.engine.engine import LoadedModel
+from shipway.serve.state import Phase
+from shipway.spec.settings import Server
+
+__all__ = ["bind", "serve"]
+
+_INTERRUPTED = 130
+Ready = Callable[[str, tuple[LoadedModel, ...]], None]
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Opens the listening socket; port 0 takes a free one.
+
+    Raises:
+        PortInUse: another process listens there.
+        MachineError: the address is not this machine's, or the port is not allowed.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns Nagle's algorithm off only for sockets that name their protocol; with it on, an answer whose head
+    # and body are written apart waits 40 ms for the other end's delayed acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    if os.name != "nt":  # on Windows this option would let two servers share the port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(f"port {port} is in use on {host}", fix="--port 0 takes a free one") from error
+        raise MachineError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}", fix="--host 127.0.0.1 --port 8000"
+        ) from error
+    return listener
+
+
+def serve(application: Application, bundles: Sequence[Bundle], settings: Server, on_ready: Ready) -> None:
+    """Serves until a signal ends it.
+
+    SIGTERM drains: readiness turns false, serving goes on for the drain time, then what is in flight is finished. An
+    interrupt does without the waiting. A second signal ends the process at once.
+
+    Args:
+        application: made and not yet opened.
+        bundles: the models.
+        settings: address and drain time.
+        on_ready: called with the address and the models when callers may come.
+
+    Raises:
+        PortInUse, MachineError: the address cannot be had.
+        ShipwayError: a model does not load.
+    """
+    listener = bind(settings.host, settings.port)
+    try:
+        asyncio.run(_serve(application, bundles, settings, listener, on_ready))
+    finally:
+        listener.close()
+        application.close()
+
+
+@dataclass(slots=True)
+class _Stop:
+    """Whether the process was told to end, and how gently."""
+
+    loop: asyncio.AbstractEventLoop
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    gently: bool = True
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if self.asked.is_set():
+            # A model that hangs in a thread would hold an orderly exit for ever.
+            os._exit(_INTERRUPTED)
+        self.gently = number != signal.SIGINT
+        # A handler runs between two byte codes of anything: only this call of the loop is safe there.
+        self.loop.call_soon_threadsafe(self.asked.set)
+
+
+class _UvicornServer(uvicorn.Server):
+    """Without handlers of its own: ours stand before any model loads, and drain."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(
+    application: Application, bundles: Sequence[Bundle], settings: Server, listener: socket.socket, on_ready: Ready
+) -> None:
+    stop = _Stop(asyncio.get_running_loop())
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop.on_signal)
+    server = _UvicornServer(
+        uvicorn.Config(
+            application.asgi,
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            lifespan="off",
+            server_header=False,
+            http="httptools",
+            ws="none",
+            loop="asyncio",
+            timeout_keep_alive=75,
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    stopping = asyncio.create_task(stop.asked.wait())
+    loading = asyncio.create_task(asyncio.to_thread(application.open, bundles))
+    try:
+        await asyncio.wait({stopping, loading, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if loading.done():
+            models = await loading
+            on_ready(_address(listener), models)
+            await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+            application.state.phase = Phase.DRAINING
+            if stop.gently and not serving.done():
+                await asyncio.sleep(settings.drain_seconds)
+    finally:
+        server.should_exit = True
+        stopping.cancel()
+        await serving
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}"

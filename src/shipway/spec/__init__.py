@@ -1,0 +1,1 @@
+"""Frozen values that cross stages, with their own parsing and printing. No I/O, no framework."""

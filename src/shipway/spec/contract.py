@@ -1,0 +1,75 @@
+"""What a running server promises its surroundings. The image states it, the targets rely on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shipway.spec.manifest import Manifest
+
+__all__ = ["Contract"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Command, ports, probes, drain and resources of one served bundle.
+
+    Attributes:
+        models: folder in the container that holds the bundle's folder.
+        port: of HTTP, and of the probes.
+        user: numeric user and group, since `runAsNonRoot` cannot check a name.
+        live: path that answers 200 as long as the process is not stuck.
+        ready: path that answers 200 once every model is loaded, warmed up and has replayed its golden rows.
+        drain_seconds: how long the server goes on serving after SIGTERM, for endpoints lag behind it.
+        request_seconds: the longest that one request may take.
+        memory_mib, memory_limit_mib: what it needs and what it may take.
+        cpu_millis: what it needs; the limit is left to the target.
+        allow_pickle: whether the server may open an original that is a pickle: who builds the image says so.
+    """
+
+    models: str = "/models"
+    port: int = 8000
+    user: int = 65532
+    live: str = "/livez"
+    ready: str = "/readyz"
+    drain_seconds: int = 5
+    request_seconds: int = 30
+    memory_mib: int = 128
+    memory_limit_mib: int = 512
+    cpu_millis: int = 100
+    allow_pickle: bool = False
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Contract:
+        """Gives the contract of a bundle: its memory follows from what is opened.
+
+        Measured (docs/decisions/0008): a server takes some 80 MiB without a model, scikit-learn 130 MiB more, and an
+        opened model two to three times its file.
+        """
+        opened = [file.size for file in manifest.files if (file.role == "compiled") == (manifest.compiled is not None)]
+        framework = 0 if manifest.compiled or manifest.framework == "onnx" else 160
+        needs = 128 + framework + 3 * sum(opened) // 2**20
+        return cls(
+            memory_mib=needs,
+            memory_limit_mib=max(512, 2 * needs),
+            allow_pickle=manifest.pickled and manifest.compiled is None,
+        )
+
+    @property
+    def termination_seconds(self) -> int:
+        """How long the platform must wait after SIGTERM: drain, the longest request, and a second to end."""
+        return self.drain_seconds + self.request_seconds + 1
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings of the container, as variables, so that whoever runs it can set others."""
+        settings = {
+            "SHIPWAY_SERVER__HOST": "0.0.0.0",  # noqa: S104 - a container's network is its own
+            "SHIPWAY_SERVER__PORT": str(self.port),
+            "SHIPWAY_SERVER__DRAIN_SECONDS": str(self.drain_seconds),
+            "SHIPWAY_LIMITS__SECONDS": str(self.request_seconds),
+        }
+        return settings | ({"SHIPWAY_SERVER__ALLOW_PICKLE": "true"} if self.allow_pickle else {})
+
+    def command(self, python: str) -> tuple[str, ...]:
+        """Gives the command line that starts the server with `python`, without a shell."""
+        return (python, "-m", "shipway.serve", self.models)

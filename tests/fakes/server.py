@@ -1,0 +1,48 @@
+"""A server in this process: httpx asks the ASGI application itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import httpx
+
+from shipway.serve.application import Application
+from shipway.serve.engine.engine import LoadedModel
+from shipway.serve.http.access import AccessRecord
+from shipway.serve.http.keys import ApiKeys
+from shipway.spec.settings import Settings
+
+Result = TypeVar("Result")
+
+
+class FakeServer:
+    """Serves loaded models; its log is a list."""
+
+    def __init__(self, *models: LoadedModel, settings: Settings | None = None, keys: ApiKeys | None = None) -> None:
+        self.log: list[AccessRecord] = []
+        self.application = Application(settings or Settings(), self.log.append, keys)
+        if models:
+            self.application.start(models)
+
+    def ask(self, conversation: Callable[[httpx.AsyncClient], Awaitable[Result]]) -> Result:
+        """Runs a conversation with the server."""
+
+        async def run() -> Result:
+            transport = httpx.ASGITransport(self.application.asgi, raise_app_exceptions=True)
+            async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+                return await conversation(client)
+
+        try:
+            return asyncio.run(run())
+        finally:
+            self.application.close()
+
+    def request(self, method: str, path: str, **arguments: object) -> httpx.Response:
+        """Sends one request."""
+        return self.ask(lambda client: client.request(method, path, **arguments))  # type: ignore[arg-type]
+
+    def post(self, path: str, json: object, **arguments: object) -> httpx.Response:
+        """Posts JSON."""
+        return self.request("POST", path, json=json, **arguments)

@@ -1,0 +1,198 @@
+"""What stands around every protocol: ids, keys, time, health, metrics, log."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+
+import httpx
+import pytest
+
+from fakes.models import adding, sleeping
+from fakes.server import FakeServer
+from shipway.errors import UsageError
+from shipway.serve.http.keys import ApiKeys, hash_key, new_key
+from shipway.serve.state import Phase
+from shipway.spec.settings import Limits, Settings
+
+KEY = new_key()
+KEYS = ApiKeys.parse(f"# ours\n\n{hash_key(KEY)} the web shop\n")
+
+
+def test_the_callers_request_id_and_trace_are_returned() -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    answer = FakeServer(adding()).post("/", [1, 2], headers={"x-request-id": "mine-1", "traceparent": trace})
+    assert answer.headers["x-request-id"] == "mine-1"
+    assert answer.headers["traceparent"] == trace
+
+
+@pytest.mark.parametrize("given", ["with space", "x" * 129, "é", ""])
+def test_an_id_that_would_disturb_a_log_is_replaced(given: str) -> None:
+    answer = FakeServer(adding()).post("/", [1, 2], headers={"x-request-id": given.encode()})
+    assert answer.headers["x-request-id"] != given
+    assert len(answer.headers["x-request-id"]) == 16
+
+
+def test_with_keys_every_call_but_health_needs_one() -> None:
+    server = FakeServer(adding(), keys=KEYS)
+    for method, path in (("POST", "/"), ("GET", "/"), ("GET", "/metrics"), ("GET", "/openapi.json"), ("GET", "/models"),
+                         ("POST", "/models/sum"), ("GET", "/v2"), ("POST", "/v2/models/sum/infer")):  # fmt: skip
+        answer = server.request(method, path, content=b"[1,2]")
+        assert answer.status_code == 401, path
+        assert answer.headers["www-authenticate"] == "Bearer"
+    for path in (
+        "/livez",
+        "/readyz",
+        "/healthz",
+        "/health/live",
+        "/health/ready",
+        "/v2/health/live",
+        "/v2/health/ready",
+    ):
+        assert server.request("GET", path).status_code == 200, path
+
+
+def test_a_key_lets_in_and_a_wrong_one_does_not() -> None:
+    server = FakeServer(adding(), keys=KEYS)
+    assert server.post("/", [1, 2], headers={"authorization": f"Bearer {KEY}"}).json() == {"prediction": 3.0}
+    assert server.post("/", [1, 2], headers={"authorization": f"bearer  {KEY} "}).status_code == 200
+    for wrong in (f"Bearer {new_key()}", f"Token {KEY}", KEY, "Bearer", "Bearer ", "Basic !!!", "Bearer \xff"):
+        assert server.post("/", [1, 2], headers={"authorization": wrong.encode("latin-1")}).status_code == 401, wrong
+
+
+def test_a_browser_is_asked_for_the_key_and_may_send_it_as_password() -> None:
+    server = FakeServer(adding(), keys=KEYS)
+    asked = server.request("GET", "/", headers={"accept": "text/html"})
+    assert asked.status_code == 401
+    assert asked.headers["www-authenticate"].startswith("Basic")
+    basic = base64.b64encode(f"me:{KEY}".encode()).decode()
+    page = server.request("GET", "/", headers={"accept": "text/html", "authorization": f"Basic {basic}"})
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+
+
+def test_keys_are_not_in_the_log_nor_in_the_answer() -> None:
+    server = FakeServer(adding(), keys=KEYS)
+    answer = server.post("/", ["x"], headers={"authorization": f"Bearer {KEY}"})
+    assert KEY not in answer.text + repr(server.log)
+
+
+@pytest.mark.parametrize("text", ["", "# none\n", "shipway_plain_key", "sha256:abc", "md5:" + "0" * 64])
+def test_a_file_without_hashed_keys_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="key"):
+        ApiKeys.parse(text)
+
+
+def test_while_starting_only_health_is_answered() -> None:
+    server = FakeServer()
+    assert server.request("GET", "/livez").status_code == 200
+    assert server.request("GET", "/readyz").status_code == 503
+    refused = server.post("/", [1, 2])
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"]
+
+
+def test_while_draining_calls_are_answered_and_readiness_is_not() -> None:
+    server = FakeServer(adding())
+    server.application.state.phase = Phase.DRAINING
+    assert server.request("GET", "/readyz").status_code == 503
+    assert server.request("GET", "/livez").status_code == 200
+    answer = server.post("/", [1, 2])
+    assert answer.json() == {"prediction": 3.0}
+    assert answer.headers["connection"] == "close"
+
+
+def test_metrics_count_what_was_asked() -> None:
+    server = FakeServer(adding())
+    server.post("/", [1, 2])
+    server.post("/", [1, 2])
+    server.post("/", ["x"])
+    server.post("/models/none", [1])
+    text = server.request("GET", "/metrics").text
+    labels = 'method="predict",model="sum",protocol="plain",version="3"'
+    assert f'shipway_requests_total{{code="200",{labels}}} 2.0' in text
+    assert f'shipway_requests_total{{code="422",{labels}}} 1.0' in text
+    assert 'shipway_requests_total{code="404"' in text
+    assert "shipway_request_duration_seconds_count{" + labels + "} 3.0" in text
+    assert "shipway_inflight 1.0" in text
+    assert "shipway_model_loaded{" in text
+
+
+def test_an_unknown_path_makes_no_new_time_series() -> None:
+    server = FakeServer(adding())
+    for number in range(20):
+        server.request("GET", f"/models/guess{number}")
+        server.request("GET", f"/guess{number}")
+    series = [
+        line
+        for line in server.request("GET", "/metrics").text.splitlines()
+        if line.startswith("shipway_requests_total")
+    ]
+    assert len(series) == 1
+
+
+def test_the_log_says_who_asked_what_and_how_it_ended() -> None:
+    server = FakeServer(adding())
+    server.post("/", [[1, 2], [3, 4]], headers={"x-request-id": "mine"})
+    server.post("/", ["x"])
+    good, bad = server.log
+    assert (good.status, good.id, good.model, good.version, good.method, good.rows) == (
+        200,
+        "mine",
+        "sum",
+        "3",
+        "predict",
+        2,
+    )
+    assert (bad.status, bad.error) == (422, "InvalidInput")
+
+
+def test_a_dear_call_is_answered_within_the_callers_patience_or_refused() -> None:
+    server = FakeServer(sleeping(0.4))
+    patient = server.post("/", [1, 2])
+    assert patient.json() == {"prediction": 3.0}
+    for headers in ({"prefer": "wait=0.2"}, {"x-envoy-expected-rq-timeout-ms": "200"}):
+        hasty = FakeServer(sleeping(0.4)).post("/", [1, 2], headers=headers)
+        assert hasty.status_code == 503
+        assert int(hasty.headers["retry-after"]) >= 1
+
+
+def test_more_than_may_wait_are_refused_at_once() -> None:
+    async def conversation(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return await asyncio.gather(*(client.post("/", json=[number, 0]) for number in range(8)))
+
+    answers = FakeServer(sleeping(0.05), settings=Settings(limits=Limits(waiting=2))).ask(conversation)
+    assert {answer.status_code for answer in answers} == {200, 429}
+    for number, answer in enumerate(answers):
+        if answer.status_code == 200:
+            assert answer.json() == {"prediction": float(number)}
+        else:
+            assert answer.headers["retry-after"]
+
+
+def test_dear_calls_do_not_hold_up_cheap_ones() -> None:
+    async def conversation(client: httpx.AsyncClient) -> list[str]:
+        order: list[str] = []
+
+        async def call(path: str) -> None:
+            assert (await client.post(path, json=[1, 2])).status_code == 200
+            order.append(path)
+
+        await asyncio.gather(call("/models/slow"), call("/models/sum"))
+        return order
+
+    assert FakeServer(sleeping(0.2), adding()).ask(conversation) == ["/models/sum", "/models/slow"]
+
+
+def test_a_head_request_is_answered_like_get_without_a_body() -> None:
+    answer = FakeServer(adding()).request("HEAD", "/livez")
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_the_page_is_for_browsers_and_the_status_for_others() -> None:
+    server = FakeServer(adding())
+    page = server.request("GET", "/", headers={"accept": "text/html,*/*"})
+    assert b"<html" in page.content
+    assert "default-src" in page.headers["content-security-policy"]
+    assert server.request("GET", "/").json()["status"] == "alive"
+    assert server.request("GET", "/openapi.json").json()["openapi"].startswith("3.")
