@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from shipway.bundle.bundle import Bundle
+from shipway.bundle.pack import PackRequest, pack
+from shipway.bundle.store import Store
+
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -27,3 +31,24 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_text(encoding="utf-8")
 
     return check
+
+
+@pytest.fixture(scope="session")
+def diabetes_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with one bundle, `diabetes:1`: a linear regression, compiled. Tests only read it."""
+    from sklearn.datasets import load_diabetes
+    from sklearn.linear_model import LinearRegression
+
+    data = load_diabetes(as_frame=True)
+    sample = {str(name): data.data[name].to_numpy() for name in data.data.columns}
+    store = Store.at(tmp_path_factory.mktemp("diabetes") / "store")
+    pack(PackRequest(LinearRegression().fit(data.data, data.target), "diabetes", sample), store)
+    return store
+
+
+@pytest.fixture(scope="session")
+def diabetes(diabetes_store: Store) -> Bundle:
+    """The bundle of a linear regression on scikit-learn's diabetes data."""
+    from shipway.spec.reference import NameReference
+
+    return diabetes_store.find(NameReference("diabetes"))

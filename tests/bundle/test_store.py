@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from fakes.folders import write_folder
 
 from shipway.bundle.bundle import Bundle
-from shipway.bundle.folder import check_files, folder_files, read_folder, read_models
+from shipway.bundle.folder import check_files, read_folder, read_models
 from shipway.bundle.store import Store
 from shipway.errors import CorruptBlob, NotAStore, UnknownBundle, UsageError
 from shipway.oci.digest import sha256_bytes
@@ -125,8 +126,8 @@ def test_names_that_cannot_be_are_refused_before_anything_is_written(store: Stor
     with pytest.raises(UsageError):
         add(store, "Not A Name")
     with pytest.raises(UsageError):
-        store.alias(add(store) and NameReference("m"), "Cham pion")
-    assert len(store.list()) == 1
+        store.alias(NameReference("m"), "Cham pion")
+    assert store.list() == ()
 
 
 def test_a_folder_with_other_things_in_it_is_no_store(tmp_path: Path) -> None:
@@ -195,14 +196,6 @@ def test_other_tools_read_the_store(store: Store, tmp_path: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
     copied = json.loads((tmp_path / "copy" / "index.json").read_text())["manifests"][0]
     assert copied["digest"] == bundle.id.digest
-
-
-def write_folder(bundle: Bundle, folder: Path) -> Path:
-    for path, source in folder_files(bundle).items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(source if isinstance(source, bytes) else source.read_bytes())
-    return folder
 
 
 def test_a_bundles_folder_is_the_same_bundle_but_not_packed_here(store: Store, tmp_path: Path) -> None:

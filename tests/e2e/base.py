@@ -21,18 +21,22 @@ __all__ = ["make_base", "needs_mmdebstrap"]
 needs_mmdebstrap = pytest.mark.skipif(shutil.which("mmdebstrap") is None, reason="apt-get install mmdebstrap")
 
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/var/cache/*")
+_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _PACKAGES = ("base-files", "python3", "libstdc++6", "libgcc-s1")
 
 
 def make_base(folder: Path, *, packages: tuple[str, ...] = _PACKAGES, variant: str = "extract") -> Path:
     """Makes an OCI layout with one image of Debian and its Python, tagged `base`; gives the layout's folder.
 
-    `extract` unpacks packages without running their scripts: 19 MB, no shell. `minbase` has a shell and apt.
+    `extract` unpacks packages without running their scripts: 19 MB, no shell. `minbase` has a shell and apt, and trusts
+    the certificates that this machine trusts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tar = folder / "root.tar"
     command = ["mmdebstrap", f"--variant={variant}", f"--include={','.join(packages)}", "--quiet"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
+    if variant != "extract" and _CERTIFICATES.exists():
+        command += [f"--customize-hook=copy-in {_CERTIFICATES} {_CERTIFICATES.parent}"]
     command += ["--skip=output/dev", "bookworm", str(tar)]
     subprocess.run(command, check=True, capture_output=True, timeout=600)
     layout = _layout_of(tar, folder / "layout")

@@ -92,6 +92,13 @@ def test_a_blob_that_is_there_is_not_written_again(layout: Layout) -> None:
     assert layout.blob(digest).stat().st_ino == inode
 
 
+def test_storing_again_mends_a_damaged_blob(layout: Layout) -> None:
+    digest, _ = layout.put_bytes(b"true")
+    layout.blob(digest).write_bytes(b"fals")
+    assert layout.put_bytes(b"true").digest == digest
+    assert layout.read(digest) == b"true"
+
+
 def test_reading_checks_bytes_size_and_presence(layout: Layout) -> None:
     digest, _ = layout.put_bytes(b"true")
     with pytest.raises(CorruptBlob):

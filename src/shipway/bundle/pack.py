@@ -101,7 +101,7 @@ def pack(request: PackRequest, store: Store, *, say: Step = lambda _: None) -> P
         if model is None:
             model = adapter.open(artefact, Opening(trust=request.trust, code=request.code))
         signature = adapter.describe(model, request.sample, request.target)
-        facts = adapter.facts(model, signature)
+        facts = adapter.facts(model, signature, request.target)
         predictor = adapter.predictor(model, signature)
         say(f"model {facts.kind}: {len(signature.inputs)} inputs, {', '.join(m.name for m in signature.methods)}")
         golden, synthetic = _golden(predictor, request.sample)

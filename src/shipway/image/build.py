@@ -23,7 +23,7 @@ from shipway.bundle.folder import folder_files
 from shipway.errors import UsageError
 from shipway.image.base import BaseImage
 from shipway.image.cache import Cache
-from shipway.image.layer import Layer, Source, build_layer, key_of
+from shipway.image.layer import COMPRESSOR, Layer, Source, build_layer, key_of
 from shipway.image.lock import Lock
 from shipway.image.wheels import RULES, bytecode_tag, fetch_wheels, unpack_wheel, with_bytecode
 from shipway.oci.descriptor import IMAGE_CONFIG, MANIFEST, Descriptor, OciManifest
@@ -31,7 +31,7 @@ from shipway.oci.digest import sha256_bytes
 from shipway.spec.contract import Contract
 from shipway.spec.image import Platform, RunConfig
 
-__all__ = ["BUNDLE_LABEL", "ENVIRONMENT", "Image", "build", "check_size", "compose", "server_files"]
+__all__ = ["BUNDLE_LABEL", "ENVIRONMENT", "Image", "build", "check_size", "compose", "lock_note", "server_files"]
 
 BUNDLE_LABEL = "io.shipway.bundle"
 """Label that names the bundle of an image: `name:version@sha256:…`."""
@@ -136,6 +136,12 @@ def build(
     return compose(bundle, contract, base, layers, cache)
 
 
+def lock_note(base: BaseImage, *, bytecode: bool = True) -> str:
+    """Gives what the digests depend on beside the lock's wheels, for the lock's own table."""
+    tag = bytecode_tag(base.facts.python_version) if bytecode else ""
+    return f'base = "{base.digest}"\nbytecode = "{tag}"\ncompressor = "{COMPRESSOR}"\n'
+
+
 def compose(bundle: Bundle, contract: Contract, base: BaseImage, layers: tuple[Layer, ...], cache: Cache) -> Image:
     """Gives the image of a base with layers on top: pure, but for where the bytes are."""
     config = base.config
@@ -196,10 +202,9 @@ def _below(folder: str, files: Mapping[str, Source]) -> dict[str, Source]:
 
 
 def _run_config(bundle: Bundle, contract: Contract, base: BaseImage) -> RunConfig:
+    labels = _annotations(bundle, base)
     return msgspec.structs.replace(
-        base.config.config.with_environment({**ENVIRONMENT, **contract.environment}).with_labels(
-            _annotations(bundle, base)
-        ),
+        base.config.config.with_environment({**ENVIRONMENT, **contract.environment}).with_labels(labels),
         user=f"{contract.user}:{contract.user}",
         exposed_ports={f"{contract.port}/tcp": {}},
         entrypoint=contract.command(base.facts.python),

@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import re
 import tarfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -129,7 +128,7 @@ def read_root(layers: Sequence[tuple[Descriptor, str]], layout: Layout, keep: re
                 stream = _Hashed(stack.enter_context(_unpacked(layout.blob(descriptor.digest), descriptor.oci_type)))
                 _apply(root, stream, keep)
                 found = stream.finish()
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        except (tarfile.TarError, EOFError, ValueError) as error:
             raise CorruptBlob(f"the layer {descriptor.digest} is damaged: {error}", fix="get the base again") from error
         if found != diff_id:
             raise CorruptBlob(
@@ -161,7 +160,10 @@ class _Hashed:
         self._stream, self._hasher, self._size = stream, hashlib.sha256(), 0
 
     def read(self, size: int = _CHUNK) -> bytes:
-        data = self._stream.read(size)
+        try:
+            data = self._stream.read(size)
+        except Exception as error:  # each decompressor has errors of its own
+            raise CorruptBlob(f"a layer of the base is damaged: {error}", fix="get the base again") from error
         self._hasher.update(data)
         self._size += len(data)
         if self._size > _MAX_UNPACKED:

@@ -293,8 +293,11 @@ class Layout:
         return self.path / _BLOBS / algorithm / encoded
 
     def _touch(self, digest: str, size: int) -> bool:
-        """Whether the blob is there; if so its age starts anew, so that garbage collection leaves it alone."""
-        if not self.has(digest, size):
+        """Whether the blob is there and sound; if so its age starts anew, so that it is no garbage.
+
+        One that is damaged counts as not there: storing its content again mends it.
+        """
+        if not self.has(digest, size) or not self.is_intact(digest):
             return False
         with self._lock():
             if not self.has(digest, size):

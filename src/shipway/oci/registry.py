@@ -27,7 +27,7 @@ from shipway.spec.image import ImageReference, Platform
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Registry", "is_loopback", "pull_image"]
+__all__ = ["Registry", "is_loopback", "make_pull", "pull_image"]
 
 _ACCEPT = ", ".join([MANIFEST, INDEX, *sorted((MANIFESTS | INDEXES) - {MANIFEST, INDEX})])
 _ATTEMPTS = 4
@@ -250,6 +250,27 @@ def pull_image(registry: Registry, reference: ImageReference, platform: Platform
         registry.blob(repository, part, layout)
     layout.put_bytes(text)
     return Descriptor(chosen.media_type, sha256_bytes(text), len(text), platform=chosen.platform)
+
+
+def make_pull(
+    find: Callable[[str, str], Credentials | None], *, insecure: bool = False
+) -> Callable[[ImageReference, Platform, Layout], Descriptor]:
+    """Gives a function that fetches an image from the registry that its reference names.
+
+    Args:
+        find: gives the credentials for a host and repository.
+        insecure: allow plain HTTP, for any host.
+    """
+
+    def pull(reference: ImageReference, platform: Platform, layout: Layout) -> Descriptor:
+        import httpx
+
+        with httpx.Client(timeout=30) as client:
+            credentials = find(reference.host, reference.repository)
+            registry = Registry(reference.host, client, credentials=credentials, insecure=insecure)
+            return pull_image(registry, reference, platform, layout)
+
+    return pull
 
 
 def is_loopback(host: str) -> bool:

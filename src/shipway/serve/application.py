@@ -50,6 +50,11 @@ class Application:
         )
         self.asgi = AsgiFront(self.app)
 
+    @property
+    def seconds(self) -> float:
+        """The longest that a request may take."""
+        return self._settings.limits.seconds
+
     def open(self, bundles: Sequence[Bundle]) -> tuple[LoadedModel, ...]:
         """Loads the models and becomes ready. Takes as long as they take; the caller chooses the thread.
 

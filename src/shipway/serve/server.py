@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import math
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import Any, TypeVar, cast
 
 import uvicorn
 
@@ -24,6 +27,7 @@ from shipway.spec.settings import Server
 __all__ = ["bind", "serve"]
 
 _INTERRUPTED = 130
+Result = TypeVar("Result")
 Ready = Callable[[str, tuple[LoadedModel, ...]], None]
 
 
@@ -120,13 +124,15 @@ async def _serve(
             ws="none",
             loop="asyncio",
             timeout_keep_alive=75,
+            timeout_graceful_shutdown=math.ceil(application.seconds) + 1,
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.asked.wait())
-    loading = asyncio.create_task(asyncio.to_thread(application.open, bundles))
+    loading = _in_daemon_thread(lambda: application.open(bundles))
     try:
-        await asyncio.wait({stopping, loading, serving}, return_when=asyncio.FIRST_COMPLETED)
+        first: set[asyncio.Future[Any]] = {stopping, loading, serving}
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
             models = await loading
             on_ready(_address(listener), models)
@@ -138,6 +144,32 @@ async def _serve(
         server.should_exit = True
         stopping.cancel()
         await serving
+
+
+def _in_daemon_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
+    """Runs `call` in a thread that does not keep the process from ending, as those of `asyncio.to_thread` do."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def finish(result: Result | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(cast("Result", result))
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = call()
+        except BaseException as problem:
+            error = problem
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            loop.call_soon_threadsafe(finish, result, error)
+
+    threading.Thread(target=run, name="shipway-loading", daemon=True).start()
+    return future
 
 
 def _address(listener: socket.socket) -> str:

@@ -93,6 +93,10 @@ def total(columns: Columns) -> Array:
     return np.asarray(columns["a"] + columns["b"])
 
 
+def constant(value: float) -> Computed:
+    return Computed(lambda columns: np.array([value]))
+
+
 def refusing_missing(columns: Columns) -> Array:
     if np.isnan(columns["a"]).any():
         raise ModelError("NaN")
@@ -123,11 +127,10 @@ def test_nothing_compared_is_nothing_proved() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_must_be_the_same(value: float) -> None:
     given = rows((1.0, 2.0))
-    constant = Computed(lambda columns: np.array([value]))
-    assert prove(constant, constant, given, 0.0).bit_equal == 1.0
+    assert prove(constant(value), constant(value), given, 0.0).bit_equal == 1.0
     for other in (3.0, 1e308, np.inf if value != np.inf else np.nan):
         with pytest.raises(NotCompilable):
-            prove(constant, Computed(lambda columns, other=other: np.array([other])), given, 1e-9)
+            prove(constant(value), constant(other), given, 1e-9)
 
 
 def test_differences_are_relative_for_large_numbers_and_absolute_for_small_ones() -> None:

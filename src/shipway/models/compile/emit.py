@@ -22,7 +22,6 @@ __all__ = ["emit_forest"]
 
 _MODES = {"<=": 0, "<": 1}
 _MEMBER = 6
-_FLOAT, _DOUBLE = 1, 11  # TensorProto's numbers, which are part of the ONNX format
 _MAX_NODES = 25_000_000  # some 1.5 GB
 
 
@@ -39,7 +38,7 @@ def emit_forest(graph: Graph, matrix: str, forest: Forest) -> Tensor:
     if copies > _MAX_NODES:
         raise NotCompilable(f"its trees have {copies:,} nodes, counted once an output, too many for an ONNX file")
     if forest.input_type == "float32":
-        matrix = graph.node("Cast", graph.node("Cast", matrix, to=_FLOAT), to=_DOUBLE)
+        matrix = graph.cast(graph.cast(matrix, "float32"), "float64")
     scores = graph.node("TreeEnsemble", matrix, domain="ai.onnx.ml", **_attributes(forest))
     if forest.aggregation == "average" and len(forest.trees) > 1:
         scores = graph.node("Div", scores, graph.constant(float(len(forest.trees))))

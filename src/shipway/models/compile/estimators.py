@@ -17,7 +17,7 @@ from shipway.models.compile.preprocess import emit_transformer
 from shipway.models.compile.svm import emit_svm, is_svm
 from shipway.models.compile.table import Block, Table, as_matrix, emit_codes, graph_inputs, input_table, select, width
 from shipway.models.compile.trees import TreeModel, is_tree_model, read_trees
-from shipway.spec.signature import DType, Signature
+from shipway.spec.signature import Array, DType, Signature
 
 __all__ = ["compile_estimator"]
 
@@ -54,7 +54,7 @@ def _emit(graph: Graph, model: Any, table: Table, methods: Sequence[str]) -> dic
         return emit_linear(graph, model, matrix, methods)
     if is_svm(model):
         return emit_svm(graph, model, matrix, methods)
-    return {method: _converted(graph, model, Block(matrix, width(table)), method) for method in methods}
+    return _emit_converted(graph, model, Block(matrix, width(table)), methods)
 
 
 def _emit_trees(
@@ -77,19 +77,28 @@ def _emit_trees(
     return emit_head(graph, emit_forest(graph, as_matrix(graph, table, model), trees.forest), trees.head, methods)
 
 
-def _converted(graph: Graph, model: Any, matrix: Block, method: str) -> Tensor:
-    """Adds skl2onnx's answer to one method."""
-    classes = getattr(model, "classes_", None)
-    raw = method == "decision_function"
-    if method not in ("predict", "predict_proba", "decision_function") or (method != "predict" and classes is None):
-        raise NotCompilable(f"the method {method} of {type(model).__name__} has no compiled form")
-    outputs = graph.inline(convert(model, matrix.width, raw_scores=raw), {"input": matrix.tensor})
-    example = answer_to_zeros(model, method, matrix.width)
+def _emit_converted(graph: Graph, model: Any, matrix: Block, methods: Sequence[str]) -> dict[str, Tensor]:
+    """Adds skl2onnx's answers: labels or numbers are its first output, probabilities or decisions the second."""
+    known = ("predict", "predict_proba", "decision_function") if hasattr(model, "classes_") else ("predict",)
+    found: dict[bool, tuple[str, ...]] = {}
+    answers: dict[str, Tensor] = {}
+    for method in methods:
+        if method not in known:
+            raise NotCompilable(f"the method {method} of {type(model).__name__} has no compiled form")
+        raw = method == "decision_function"
+        if raw not in found:
+            converted = convert(model, matrix.width, raw_scores=raw)
+            found[raw] = graph.inline(converted, {"input": matrix.tensor})
+        answers[method] = _typed(graph, found[raw][method != "predict"], answer_to_zeros(model, method, matrix.width))
+    return answers
+
+
+def _typed(graph: Graph, name: str, example: Array) -> Tensor:
+    """Gives a value of the graph dtype and shape of the model's own answer."""
     kinds: dict[str, DType] = {"i": "int64", "u": "int64", "f": "float64", "b": "bool"}
     dtype = kinds.get(example.dtype.kind, "string")
-    name = outputs[0 if method == "predict" else 1]
     if dtype != "string":
-        name = graph.node("Cast", name, to={"int64": 7, "float64": 11, "bool": 9}[dtype])
+        name = graph.cast(name, dtype)
     shape = example.shape[1:]
     return Tensor(graph.node("Reshape", name, graph.constant(np.array([-1, *shape]))), dtype, shape)
 

@@ -16,6 +16,7 @@ __all__ = ["ML_OPSET", "OPSET", "Graph", "Tensor"]
 OPSET = 18
 ML_OPSET = 5  # the first with the TreeEnsemble operator
 _IR_VERSION = 9
+_TYPES: dict[DType, int] = {"float32": 1, "int64": 7, "string": 8, "bool": 9, "float64": 11}  # as in the ONNX format
 _MAX_BYTES = (1 << 31) - (1 << 20)  # protobuf's own limit, less what the envelope takes
 
 
@@ -52,6 +53,10 @@ class Graph:
         output = self._name()
         self._nodes.append(helper.make_node(operator, list(inputs), [output], domain=domain, **attributes))
         return output
+
+    def cast(self, tensor: str, dtype: DType) -> str:
+        """Adds a change of dtype; numbers are rounded to the nearest, as numpy does."""
+        return self.node("Cast", tensor, to=_TYPES[dtype])
 
     def constant(self, array: Any) -> str:
         """Gives the name of a constant tensor; equal ones are kept once. Text is an object or str array."""
@@ -162,8 +167,6 @@ def _text_tensor(array: Array, name: str) -> Any:
 
 
 def _value_info(name: str, tensor: Tensor) -> Any:
-    from onnx import TensorProto, helper
+    from onnx import helper
 
-    kinds = {"float64": TensorProto.DOUBLE, "int64": TensorProto.INT64, "bool": TensorProto.BOOL}
-    kind = TensorProto.STRING if tensor.dtype == "string" else kinds[tensor.dtype]
-    return helper.make_tensor_value_info(name, kind, ["rows", *tensor.shape])
+    return helper.make_tensor_value_info(name, _TYPES[tensor.dtype], ["rows", *tensor.shape])

@@ -88,7 +88,7 @@ def _labels(graph: Graph, scores: Tensor, head: Head, classes: Array) -> Tensor:
     if scores.shape == (1,) and head.link != "probability":
         compare = "GreaterOrEqual" if head.zero_is_positive else "Greater"
         positive = graph.node(compare, _flat(graph, scores).name, graph.constant(0.0))
-        index = graph.node("Cast", positive, to=7)  # 7: int64
+        index = graph.cast(positive, "int64")
     else:
         index = graph.node("ArgMax", scores.name, axis=1, keepdims=0)
     return emit_labels(graph, index, classes)

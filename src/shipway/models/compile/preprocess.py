@@ -21,8 +21,6 @@ from shipway.spec.signature import Array
 
 __all__ = ["emit_transformer"]
 
-_DOUBLE, _INT64, _BOOL = 11, 7, 9  # TensorProto's numbers, which are part of the ONNX format
-
 
 def emit_transformer(graph: Graph, model: Any, table: Table) -> Table:
     """Adds what a fitted transformer, or a pipeline or union of some, makes of `table`.
@@ -102,7 +100,7 @@ def _imputer(graph: Graph, model: Any, table: Table) -> Table:
         filled = select(graph, filled, np.flatnonzero(~np.isnan(statistics)).tolist())
     if model.indicator_ is None:
         return filled
-    marks: Table = (Block(graph.node("Cast", missing, to=_DOUBLE), width(table)),)
+    marks: Table = (Block(graph.cast(missing, "float64"), width(table)),)
     return (*filled, *select(graph, marks, model.indicator_.features_.tolist()))
 
 
@@ -132,7 +130,7 @@ def _replace_text(graph: Graph, tensor: str, word: str, fill: str) -> str:
     is_word = graph.node(
         "LabelEncoder", tensor, domain="ai.onnx.ml", keys_strings=[word], values_int64s=[1], default_int64=0
     )
-    condition = graph.node("Cast", is_word, to=_BOOL)
+    condition = graph.cast(is_word, "bool")
     return graph.node("Where", condition, graph.constant(np.array([[fill]], dtype=object)), tensor)
 
 
@@ -177,7 +175,7 @@ def _positions(graph: Graph, block: Block, categories: Array, unknown: str) -> s
         raise NotCompilable("its encoder warns of unknown categories, which a compiled model cannot")
     codes = emit_codes(graph, block, categories)
     known = graph.node("Where", graph.node("IsNaN", codes), graph.constant(float(len(categories))), codes)
-    whole = graph.node("Cast", known, to=_INT64)
+    whole = graph.cast(known, "int64")
     return graph.node("Squeeze", whole, graph.constant(np.array([1])))
 
 
@@ -239,7 +237,7 @@ def _normalizer(graph: Graph, model: Any, table: Table) -> Table:
 
 def _binarizer(graph: Graph, model: Any, table: Table) -> Table:
     above = graph.node("Greater", as_matrix(graph, table, model), graph.constant(float(model.threshold)))
-    return (Block(graph.node("Cast", above, to=_DOUBLE), width(table)),)
+    return (Block(graph.cast(above, "float64"), width(table)),)
 
 
 def _discriminants(graph: Graph, model: Any, table: Table) -> Table:

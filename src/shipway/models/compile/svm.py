@@ -88,7 +88,7 @@ def _one_against_one(graph: Graph, model: Any, kernel: str, methods: Sequence[st
         first[pair, one] = second[pair, other] = 1.0
     product = graph.node("MatMul", kernel, graph.constant(weights))
     decision = graph.node("Add", product, graph.constant(model.intercept_))
-    negative = graph.node("Cast", graph.node("Less", decision, graph.constant(0.0)), to=11)  # 11: float64
+    negative = graph.cast(graph.node("Less", decision, graph.constant(0.0)), "float64")
     moved = graph.node("MatMul", negative, graph.constant(second - first))
     votes = graph.node("Add", moved, graph.constant(first.sum(axis=0)))
     answers: dict[str, Tensor] = {}

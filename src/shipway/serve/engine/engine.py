@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 from shipway.errors import DeadlineExceeded, InvalidInput, ModelError, Overloaded, ShipwayError, UnknownModel
 from shipway.models.adapter import Predictor
 from shipway.monitor.metrics import Metrics
 from shipway.serve.engine.request import Request
+from shipway.serve.engine.thread import ModelThread
 from shipway.serve.engine.warmup import Cost
 from shipway.spec.reference import BundleId
 from shipway.spec.rows import did_you_mean
@@ -96,6 +99,7 @@ class Engine:
             DeadlineExceeded: the answer would come too late, or did.
             InvalidInput: the model refused the values.
             ModelError: the model failed.
+            ConnectionError: the caller has gone.
         """
         model = self._models[request.model]
         try:
@@ -125,13 +129,13 @@ class _ThreadPath:
         self._pending = 0
         self._seconds = model.cost.call
         # One thread a model: the runtimes use the other cores themselves.
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"shipway-{model.id.name}")
+        self._thread = ModelThread(f"shipway-{model.id.name}")
 
     async def call(self, request: Request) -> Columns:
         loop = asyncio.get_running_loop()
         self._admit(request, loop.time())
         self._change_pending(+1)
-        future = self._executor.submit(self._run, request, time.perf_counter())
+        future = self._thread.submit(functools.partial(self._run, request, time.perf_counter()))
 
         def free_place(_: Future[Columns]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody counts any more
@@ -139,13 +143,24 @@ class _ThreadPath:
 
         # The place is freed when the thread is done with the call, not when its caller has gone.
         future.add_done_callback(free_place)
+        answer = asyncio.wrap_future(future)
+        hang_up = asyncio.create_task(request.gone()) if request.gone else None
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), request.deadline - loop.time())
-        except TimeoutError:
+            waiting: set[asyncio.Future[Any]] = {answer, hang_up} if hang_up else {answer}
+            await asyncio.wait(waiting, timeout=request.deadline - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            if hang_up and hang_up.done():
+                self._metrics.rejected("caller_gone")
+                raise ConnectionError("the caller has gone")
             self._metrics.rejected("deadline")
             raise DeadlineExceeded(
                 f"{self._model.id.name} did not answer within the time limit", retry_after=self._retry_after()
-            ) from None
+            )
+        finally:
+            answer.cancel()
+            if hang_up:
+                hang_up.cancel()
 
     def _run(self, request: Request, queued: float) -> Columns:
         begin = time.perf_counter()
@@ -155,7 +170,7 @@ class _ThreadPath:
         return columns
 
     def close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._thread.close()
 
     def _admit(self, request: Request, now: float) -> None:
         if self._pending > self._limit:

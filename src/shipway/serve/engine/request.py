@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 
 from shipway.spec.signature import Columns
@@ -22,6 +22,7 @@ class Request:
         deadline: until when an answer is of use, on the event loop's clock, in seconds.
         parameters: for predictors that take some.
         outputs: which of the method's outputs are wanted; None for all.
+        gone: returns when the caller has gone, so that a call that waits may give its place up.
     """
 
     model: str
@@ -31,3 +32,4 @@ class Request:
     deadline: float
     parameters: Mapping[str, object] = field(default_factory=dict)
     outputs: tuple[str, ...] | None = None
+    gone: Callable[[], Coroutine[None, None, None]] | None = None

@@ -33,16 +33,19 @@ class AsgiFront:
         client = scope.get("client")
         # Mounted below a prefix, `path` holds the prefix too.
         path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
-        request = HttpRequest(
-            scope["method"], path, dict(scope["headers"]), client[0] if client else "", _Body(receive).next_part
-        )
-        response = await self._handler(request)
+        body = _Body(receive)
+        address = client[0] if client else ""
+        request = HttpRequest(scope["method"], path, dict(scope["headers"]), address, body.next_part, body.gone)
+        try:
+            response = await self._handler(request)
+        except ConnectionError:
+            return  # there is nobody to answer
         headers = [(b"content-type", response.content_type), *response.headers]
         if isinstance(response.body, bytes):
             headers.append((b"content-length", b"%d" % len(response.body)))
             await send({"type": "http.response.start", "status": response.status, "headers": headers})
-            body = b"" if request.method == "HEAD" else response.body
-            await send({"type": "http.response.body", "body": body})
+            content = b"" if request.method == "HEAD" else response.body
+            await send({"type": "http.response.body", "body": content})
             return
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         async for part in response.body:
@@ -64,6 +67,10 @@ class _Body:
             if message.get("body"):
                 return bytes(message["body"])
         return b""
+
+    async def gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 
 __all__ = ["Handler", "HttpRequest", "HttpResponse"]
@@ -18,6 +18,7 @@ class HttpRequest:
         headers: names in lower case.
         client: address of the other end; empty where unknown.
         receive: gives the body's next part; empty bytes at its end. Raises ConnectionError when the caller has gone.
+        gone: returns when the caller has gone; to be awaited only once the body is read.
     """
 
     method: str
@@ -25,6 +26,7 @@ class HttpRequest:
     headers: Mapping[bytes, bytes]
     client: str
     receive: Callable[[], Awaitable[bytes]]
+    gone: Callable[[], Coroutine[None, None, None]]
 
     def header(self, name: bytes) -> str:
         """Gives a header's value, or an empty text."""

@@ -75,7 +75,9 @@ class _Plain:
         exchange.rows = rows
         if rows > self._limits.rows:
             raise TooLarge(f"{rows} rows are over the limit of {self._limits.rows}", fix="send them in parts")
-        outputs = await self._engine.submit(Request(model.id.name, method.name, columns, rows, exchange.deadline))
+        gone = exchange.request.gone
+        call = Request(model.id.name, method.name, columns, rows, exchange.deadline, gone=gone)
+        outputs = await self._engine.submit(call)
         answer: dict[str, Any] = {"prediction": _prediction(outputs, single=single)}
         if method.classes is not None and method.name != "predict":
             answer["classes"] = method.classes

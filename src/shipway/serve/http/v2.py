@@ -147,7 +147,15 @@ class _V2:
         exchange.rows = rows
         outputs: list[dict[str, Any]] = []
         for method, names in methods.items():
-            call = Request(model.id.name, method, columns, rows, exchange.deadline, outputs=tuple(names))
+            call = Request(
+                model.id.name,
+                method,
+                columns,
+                rows,
+                exchange.deadline,
+                outputs=tuple(names),
+                gone=exchange.request.gone,
+            )
             answer = await self._engine.submit(call)
             outputs += [_output_tensor(name, array) for name, array in answer.items()]
         return self._json(

@@ -1,0 +1,216 @@
+"""The server as a process: it starts, is ready, drains and ends as its contract says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from fakes.folders import write_folder
+from fakes.process import ServerProcess
+
+from shipway.bundle.bundle import Bundle
+from shipway.bundle.pack import PackRequest, pack
+from shipway.bundle.store import Store
+from shipway.errors import MachineError, PortInUse
+from shipway.serve.server import bind
+
+CODE = Path(__file__).parents[1] / "fakes" / "code"
+ROW = dict.fromkeys(("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"), 0.01)
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+
+
+@pytest.fixture(scope="module")
+def folder(diabetes: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(diabetes, tmp_path_factory.mktemp("models") / "diabetes").parent
+
+
+@pytest.fixture(scope="module")
+def sleepy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model that takes half a second, and that only its own pickle can be."""
+    sys.path.insert(0, str(CODE))
+    try:
+        from sleepy import Sleepy
+    finally:
+        sys.path.remove(str(CODE))
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
+
+    rows = np.arange(20.0).reshape(10, 2)
+    model = make_pipeline(Sleepy(0.5), LinearRegression()).fit(rows, rows.sum(axis=1))
+    store = Store.at(tmp_path_factory.mktemp("sleepy") / "store")
+    bundle = pack(PackRequest(model, "sleepy", code=(CODE,)), store).bundle
+    assert bundle.manifest.compiled is None
+    return write_folder(bundle, tmp_path_factory.mktemp("sleepy-models") / "sleepy").parent
+
+
+def test_it_answers_and_names_the_bundle(folder: Path, diabetes: Bundle) -> None:
+    with ServerProcess(str(folder)) as server:
+        answer = server.client.post(server.address() + "/", json=ROW)
+        assert answer.status_code == 200
+        assert answer.headers["shipway-bundle"] == str(diabetes.id)
+        assert '"status":200' in server.log
+
+
+def test_sigterm_drains_and_ends_with_0(folder: Path) -> None:
+    with ServerProcess(str(folder), "--drain-seconds", "1") as server:
+        address = server.address()
+        server.signal(signal.SIGTERM)
+        begin = time.monotonic()
+        while server.client.get(address + "/readyz").status_code == 200:
+            assert time.monotonic() - begin < 0.9
+        assert server.client.post(address + "/", json=ROW).status_code == 200
+        assert server.exit_code() == 0
+        assert time.monotonic() - begin >= 0.9
+
+
+def test_an_interrupt_ends_without_waiting(folder: Path) -> None:
+    with ServerProcess(str(folder), "--drain-seconds", "60") as server:
+        server.address()
+        server.signal(signal.SIGINT)
+        assert server.exit_code(10) == 0
+
+
+@pytest.fixture
+def slow_server(sleepy: Path) -> Iterator[tuple[ServerProcess, list[httpx.Response | Exception]]]:
+    """A server that is answering a call which takes half a second; the answers gather in the list."""
+    answers: list[httpx.Response | Exception] = []
+    with ServerProcess(str(sleepy), "--drain-seconds", "0", "--allow-pickle") as server:
+        address = server.address()
+
+        def ask() -> None:
+            try:
+                answers.append(httpx.post(address + "/", json=[1, 2], timeout=30))
+            except httpx.HTTPError as error:
+                answers.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        time.sleep(0.25)
+        yield server, answers
+        thread.join(30)
+
+
+def test_what_is_in_flight_is_finished_before_the_end(slow_server: tuple[ServerProcess, list[httpx.Response]]) -> None:
+    server, answers = slow_server
+    server.signal(signal.SIGTERM)
+    assert server.exit_code() == 0
+    time.sleep(0.1)
+    assert [answer.status_code for answer in answers] == [200]
+
+
+def test_a_second_signal_ends_at_once(slow_server: tuple[ServerProcess, list[httpx.Response]]) -> None:
+    server, _ = slow_server
+    server.signal(signal.SIGINT)
+    time.sleep(0.05)
+    server.signal(signal.SIGINT)
+    assert server.exit_code(0.3) == 130
+
+
+def test_a_signal_while_models_load_ends_it(sleepy: Path) -> None:
+    # Warming up calls the model some times, half a second each: the signal comes long before it is ready.
+    with ServerProcess(str(sleepy), "--allow-pickle", "--drain-seconds", "0") as server:
+        end = time.monotonic() + 20
+        while time.monotonic() < end and not _handles(server.process.pid, signal.SIGTERM):
+            time.sleep(0.01)
+        server.signal(signal.SIGTERM)
+        assert server.exit_code(10) == 0
+        assert "serving" not in server.log
+
+
+def _handles(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal, as Linux tells it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
+    return bool(caught >> (number - 1) & 1)
+
+
+def test_a_pickle_that_was_not_packed_here_is_opened_only_by_policy(sleepy: Path) -> None:
+    with ServerProcess(str(sleepy)) as server:
+        assert server.exit_code() == 1
+        assert "allow_pickle" in server.log
+        assert "Traceback" not in server.log
+
+
+def test_a_damaged_bundle_is_not_served(folder: Path, tmp_path: Path, diabetes: Bundle) -> None:
+    copy = write_folder(diabetes, tmp_path / "models" / "diabetes")
+    (copy / "compiled" / "model.onnx").write_bytes(b"other")
+    with ServerProcess(str(copy.parent)) as server:
+        assert server.exit_code() == 1
+        assert "error: compiled/model.onnx" in server.log
+        assert "Traceback" not in server.log
+
+
+def test_a_port_in_use_is_said_and_mended(folder: Path) -> None:
+    with bind("127.0.0.1", 0) as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        with ServerProcess(str(folder), "--port", str(port)) as server:
+            assert server.exit_code() == 1
+            assert f"port {port} is in use" in server.log
+            assert "fix: --port 0" in server.log
+
+
+def test_addresses_that_cannot_be_had_are_errors_of_ours() -> None:
+    with pytest.raises(MachineError):
+        bind("192.0.2.1", 0)
+    with bind("127.0.0.1", 0) as taken:
+        taken.listen()
+        with pytest.raises(PortInUse):
+            bind("127.0.0.1", taken.getsockname()[1])
+
+
+def test_settings_come_from_the_environment_and_a_wrong_one_is_refused(folder: Path) -> None:
+    with ServerProcess(str(folder), environ={"SHIPWAY_LIMITS__ROWS": "1"}) as server:
+        assert server.client.post(server.address() + "/", json=[ROW, ROW]).status_code == 413
+    with ServerProcess(str(folder), environ={"SHIPWAY_LIMITS__ROW": "1"}) as server:
+        assert server.exit_code() == 2
+        assert "did you mean 'rows'?" in server.log
+
+
+IMPORTS = """
+import sys
+from pathlib import Path
+import shipway.serve.__main__
+from shipway.bundle.folder import read_models
+from shipway.serve.application import Application
+from shipway.serve.http.access import no_log
+from shipway.spec.settings import Settings
+Application(Settings(), no_log, None).open(read_models(Path(sys.argv[1])))
+print("\\n".join(sys.modules))
+"""
+
+
+def test_starting_imports_no_room_and_no_framework_that_serving_does_not_need(folder: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTS, str(folder)], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "shipway.serve.application" in loaded
+    assert "onnxruntime" in loaded
+    rooms = {"shipway.oci", "shipway.image", "shipway.deploy", "shipway.cli", "shipway.client", "shipway.bundle.store"}
+    frameworks = {"sklearn", "pandas", "joblib", "skl2onnx", "onnx", "scipy", "httpx", "filelock"}
+    assert loaded & (rooms | frameworks) == set()
+
+
+def test_bytes_that_are_no_http_get_no_traceback_and_harm_nobody(folder: Path) -> None:
+    import socket
+
+    with ServerProcess(str(folder)) as server:
+        address = server.address()
+        port = int(address.rpartition(":")[2])
+        for data in (b"\x00\xff" * 50, b"GET / HTTP/9.9\r\n\r\n", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+                     b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n[1"):  # fmt: skip
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                connection.sendall(data)
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(1000)
+        assert server.client.post(address + "/", json=ROW).status_code == 200
+        assert "Traceback" not in server.log
