@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import joblib
 import numpy as np
-from fakes.process import ServerProcess
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
 
+from fakes.process import ServerProcess
 from shipway.bundle.pack import PackRequest, pack
 from shipway.bundle.records import read_sample
 from shipway.bundle.store import Store

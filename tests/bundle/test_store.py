@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from fakes.folders import write_folder
 
+from fakes.folders import write_folder
 from shipway.bundle.bundle import Bundle
 from shipway.bundle.folder import check_files, read_folder, read_models
 from shipway.bundle.store import Store

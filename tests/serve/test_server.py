@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+
 from fakes.folders import write_folder
 from fakes.process import ServerProcess
-
 from shipway.bundle.bundle import Bundle
 from shipway.bundle.pack import PackRequest, pack
 from shipway.bundle.store import Store
@@ -200,14 +200,21 @@ def test_starting_imports_no_room_and_no_framework_that_serving_does_not_need(fo
     assert loaded & (rooms | frameworks) == set()
 
 
+NO_HTTP = (
+    b"\x00\xff" * 50,
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+    b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n[1",
+)
+
+
 def test_bytes_that_are_no_http_get_no_traceback_and_harm_nobody(folder: Path) -> None:
     import socket
 
     with ServerProcess(str(folder)) as server:
         address = server.address()
         port = int(address.rpartition(":")[2])
-        for data in (b"\x00\xff" * 50, b"GET / HTTP/9.9\r\n\r\n", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
-                     b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n[1"):  # fmt: skip
+        for data in NO_HTTP:
             with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
                 connection.sendall(data)
                 connection.shutdown(socket.SHUT_WR)

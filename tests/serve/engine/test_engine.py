@@ -10,10 +10,10 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
-from fakes.models import DEAR, SUM, adding, loaded, raising, sleeping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakes.models import DEAR, SUM, adding, loaded, raising, sleeping
 from shipway.errors import DeadlineExceeded, InvalidInput, ModelError, Overloaded, UnknownModel
 from shipway.monitor.metrics import Metrics
 from shipway.serve.engine.engine import Engine, LoadedModel
