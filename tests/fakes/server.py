@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import httpx
 
+from shipway.monitor.access import AccessRecord
 from shipway.serve.application import Application
 from shipway.serve.engine.engine import LoadedModel
-from shipway.serve.http.access import AccessRecord
 from shipway.serve.http.keys import ApiKeys
 from shipway.spec.settings import Settings
 

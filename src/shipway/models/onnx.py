@@ -18,7 +18,7 @@ from shipway.models.compile import MISSING_TEXT
 from shipway.models.onnx_bytes import is_onnx
 from shipway.models.onnx_signature import describe_session, map_classes
 from shipway.spec.rows import did_you_mean
-from shipway.spec.signature import Array, Columns, Label, Signature, numpy_dtype, row_count
+from shipway.spec.signature import Array, Columns, Label, Matrix, Signature, numpy_dtype, row_count
 
 __all__ = ["CompiledPredictor", "OnnxAdapter", "OnnxPredictor", "load_compiled", "make_session"]
 
@@ -167,15 +167,20 @@ class CompiledPredictor:
     def call(self, method: str, columns: Columns, parameters: Mapping[str, object]) -> Columns:  # noqa: ARG002
         """Runs the graph for one method; see `Predictor.call`."""
         if self._is_table:
-            flat = np.concatenate([columns[name] for name in self._names], dtype=np.float64)
-            width = len(self._names)
-            matrix = flat.reshape(1, width) if len(flat) == width else flat.reshape(width, -1).T
-            feed = {"input": matrix}
+            feed = {"input": _matrix(columns, self._names)}
         else:
             feed = {name: _compiled_cells(columns[name]) for name in self._names}
         (answer,) = _run(self.session, [method], feed)
         dtype = self._outputs[method]
         return {method: answer if answer.dtype == dtype else answer.astype(dtype)}
+
+
+def _matrix(columns: Columns, names: tuple[str, ...]) -> Array:
+    """Gives a table of numbers as one array [rows, columns] of float64."""
+    if isinstance(columns, Matrix):
+        return columns.cells.astype(np.float64, copy=False)
+    flat = np.concatenate([columns[name] for name in names], dtype=np.float64)
+    return flat.reshape(len(names), -1).T
 
 
 def _compiled_cells(column: Array) -> Array:

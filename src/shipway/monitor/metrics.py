@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from shipway.monitor.access import AccessRecord
 from shipway.spec.reference import BundleId
 
-__all__ = ["METRICS_CONTENT_TYPE", "Metrics", "Observation"]
+__all__ = ["METRICS_CONTENT_TYPE", "Metrics"]
 
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 # From what a compiled linear model takes to the default time limit.
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One answered request.
-
-    Attributes:
-        model, version, method: what was asked; empty where the request named none.
-        protocol: `plain`, `v2`, …
-        code: HTTP status.
-        seconds: from the request's first byte to its answer.
-    """
-
-    model: str
-    version: str
-    method: str
-    protocol: str
-    code: int
-    seconds: float
 
 
 class Metrics:
@@ -70,9 +51,9 @@ class Metrics:
         self._request_children = functools.lru_cache(maxsize=1024)(self._make_request_children)
         self._model_children = functools.lru_cache(maxsize=1024)(self._make_model_children)
 
-    def request(self, seen: Observation) -> None:
+    def request(self, seen: AccessRecord) -> None:
         """Counts one answered request."""
-        requests, duration = self._request_children(seen.model, seen.version, seen.method, seen.protocol, seen.code)
+        requests, duration = self._request_children(seen.model, seen.version, seen.method, seen.protocol, seen.status)
         requests.inc()
         duration.observe(seen.seconds)
 

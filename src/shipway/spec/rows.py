@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shipway.errors import InvalidInput
-from shipway.spec.signature import Array, Column, Columns, Signature, numpy_dtype
+from shipway.spec.signature import Array, Column, Columns, Matrix, Signature, numpy_dtype
 
 __all__ = ["RowReader", "Rows", "array_of", "cells_of", "did_you_mean", "records_of"]
 
@@ -101,7 +101,7 @@ class RowReader:
             matrix = np.array(values, dtype=np.float64).reshape(1, -1)
         except OverflowError:
             return None
-        return Rows(dict(zip(self._names, matrix.T, strict=True)), single=True)
+        return Rows(Matrix(self._names, matrix), single=True)
 
     def _read_object(self, value: dict[str, Any]) -> Rows:
         self._check_names(value, None)

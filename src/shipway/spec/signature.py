@@ -6,18 +6,60 @@ cell: `()` for a number in a table, `(3, 224, 224)` for a picture, `-1` where an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "Column", "Columns", "DType", "Kind", "Label", "Method", "Signature", "numpy_dtype", "row_count"]
+__all__ = [
+    "Array",
+    "Column",
+    "Columns",
+    "DType",
+    "Kind",
+    "Label",
+    "Matrix",
+    "Method",
+    "Signature",
+    "numpy_dtype",
+    "row_count",
+]
 
 Array = npt.NDArray[Any]
 Columns = Mapping[str, Array]
 """Named columns; every array has the same length along axis 0. Text columns hold `str` or None in an object array."""
+
+
+class Matrix(Mapping[str, Array]):
+    """Columns of one dtype that are one array [rows, columns]; each column is a view of it.
+
+    It saves a table of numbers from being taken apart and put together again between its reader and its model.
+
+    Attributes:
+        cells: the array.
+    """
+
+    __slots__ = ("_names", "cells")
+
+    def __init__(self, names: tuple[str, ...], cells: Array) -> None:
+        self._names = names
+        self.cells = cells
+
+    def __getitem__(self, name: str) -> Array:
+        try:
+            index = self._names.index(name)
+        except ValueError:
+            raise KeyError(name) from None
+        return self.cells[:, index]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
 
 DType = Literal[
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
@@ -104,4 +146,6 @@ def numpy_dtype(dtype: DType) -> np.dtype[Any]:
 
 def row_count(columns: Columns) -> int:
     """Gives the number of rows; 0 where there are no columns."""
+    if isinstance(columns, Matrix):
+        return len(columns.cells)
     return next((len(array) for array in columns.values()), 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from hypothesis import given, settings
@@ -118,6 +119,18 @@ def test_one_row_a_call_gives_the_bits_of_the_batch(forest: Forest, seed: int) -
     matrix = rows_near(forest, seed, rows=300)
     whole = run(forest, matrix)
     np.testing.assert_array_equal(whole[:5], np.concatenate([run(forest, matrix[row : row + 1]) for row in range(5)]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(forest=forests())
+def test_no_root_has_a_leaf_and_a_node_of_one_number(forest: Forest) -> None:
+    """onnxruntime 1.21 to 1.23 take such a root for a leaf."""
+    graph = Graph([Tensor("input", "float64", (FEATURES,))])
+    model = onnx.load_from_string(graph.finish({"scores": emit_forest(graph, "input", forest)}))
+    (node,) = (node for node in model.graph.node if node.op_type == "TreeEnsemble")
+    numbers = {entry.name: list(entry.ints) for entry in node.attribute}
+    for root in numbers["tree_roots"]:
+        assert numbers["nodes_truenodeids"][root] != numbers["nodes_falsenodeids"][root]
 
 
 def stump(*, missing_left: bool = False) -> Tree:

@@ -52,11 +52,14 @@ def _attributes(forest: Forest) -> dict[str, Any]:
     roots, nodes, leaves = [], 0, 0
     for tree, target, weights in _single_targets(forest):
         roots.append(nodes)
+        if _looks_like_a_leaf(tree, nodes, leaves):
+            weights = np.insert(weights, 0, 0.0)
+            leaves += 1
         for name, array in _tree_arrays(tree, nodes, leaves, forest.comparison).items():
             parts.setdefault(name, []).append(array)
         parts.setdefault("leaf_weights", []).append(weights)
         parts.setdefault("leaf_targetids", []).append(np.full(len(weights), target))
-        nodes, leaves = nodes + len(tree.feature), leaves + len(weights)
+        nodes, leaves = nodes + len(tree.feature), leaves + len(tree.values)
     whole = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     members, missing = whole.pop("membership_values"), whole["nodes_missing_value_tracks_true"]
     if not missing.any():
@@ -90,6 +93,16 @@ def _constant() -> Tree:
     """A tree with one leaf, as a split with equal leaves: onnxruntime takes a lone leaf's number for a node's."""
     one = np.zeros(1, dtype=np.int64)
     return Tree(one, np.zeros(1), ~one, ~(one + 1), np.zeros(1, dtype=bool), np.zeros((2, 1)), one)
+
+
+def _looks_like_a_leaf(tree: Tree, nodes: int, leaves: int) -> bool:
+    """Whether the root's children, a leaf and a node, would have one number.
+
+    onnxruntime 1.21 to 1.23 take such a root for a leaf (its issue 24679); a leaf that nothing points to, put before
+    the tree's own, moves the numbers apart.
+    """
+    left, right = int(tree.left[0]), int(tree.right[0])
+    return (left < 0) != (right < 0) and (nodes + max(left, right)) == (leaves + ~min(left, right))
 
 
 def _tree_arrays(tree: Tree, nodes: int, leaves: int, comparison: str) -> dict[str, Array]:

@@ -37,15 +37,14 @@ def emit_linear(graph: Graph, model: Any, matrix: str, methods: Sequence[str]) -
     Raises:
         NotCompilable: a method or a link that has no compiled form.
     """
-    weights = np.asarray(model.coef_, dtype=np.float64)
+    coefficients = np.asarray(model.coef_, dtype=np.float64)
+    weights = np.atleast_2d(coefficients)
     if type(model).__name__ in _CLASSIFIERS:
         head = _classifier_head(model)
-        weights = np.atleast_2d(weights)
         if head.classes is None or len(weights) != (1 if len(head.classes) == 2 else len(head.classes)):
             raise NotCompilable("it predicts several classes a row (multi-label classification)")
     else:
-        head = Head(_regressor_link(model), flat=weights.ndim == 1)
-        weights = np.atleast_2d(weights)
+        head = Head(_regressor_link(model), flat=coefficients.ndim == 1)
     intercept = np.broadcast_to(np.asarray(model.intercept_, dtype=np.float64), len(weights))
     transposed = np.ascontiguousarray(weights.T)
     scores = graph.node("Gemm", matrix, graph.constant(transposed), graph.constant(np.ascontiguousarray(intercept)))
@@ -71,8 +70,9 @@ def _classifier_link(model: Any, classes: int) -> Link | None:
     if name == "LinearDiscriminantAnalysis":
         return "logistic" if classes == 2 else "softmax"
     if name == "SGDClassifier":
-        one = "logistic" if classes == 2 else "one_vs_rest"
-        return one if model.loss == "log_loss" else None  # type: ignore[return-value]
+        if model.loss != "log_loss":
+            return None
+        return "logistic" if classes == 2 else "one_vs_rest"
     if not name.startswith("LogisticRegression"):
         return None
     # Releases before 1.8 have `multi_class`; there, `multinomial` doubles the score of two classes.

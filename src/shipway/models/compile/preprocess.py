@@ -1,7 +1,7 @@
 """scikit-learn's usual preprocessing, written by hand in float64.
 
 The converters do not have it in float64: imputation and polynomial features do not load there, and encoders give
-float32 (docs/decisions/). Each function takes the graph, the fitted transformer and the table that goes in, and gives
+float32. Each function takes the graph, the fitted transformer and the table that goes in, and gives
 the table that comes out. What is not here goes through skl2onnx.
 """
 
@@ -121,7 +121,6 @@ def _text_imputer(graph: Graph, model: Any, table: Table) -> Table:
     for block, fill in zip(table, model.statistics_, strict=True):
         if not isinstance(fill, str):
             raise NotCompilable("SimpleImputer fills a column of text with what is no text")
-        # LabelEncoder cannot pass other texts on, and Where takes no text in every runtime: choose by position.
         parts.append(Block(_replace_text(graph, block.tensor, word, fill), 1, text=True))
     return tuple(parts)
 

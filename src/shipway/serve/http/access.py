@@ -4,34 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TextIO
 
 import msgspec
 
-__all__ = ["AccessLog", "AccessRecord", "json_lines", "no_log", "text_lines"]
+from shipway.monitor.access import AccessRecord
 
-
-@dataclass(frozen=True, slots=True)
-class AccessRecord:
-    """One answered request. No header and no value of a body is in it, so no secret can be.
-
-    Attributes:
-        seconds: from request to answer.
-        error: class of the error, or empty.
-    """
-
-    client: str
-    http_method: str
-    path: str
-    status: int
-    seconds: float
-    id: str
-    model: str
-    version: str
-    method: str
-    rows: int
-    error: str
+__all__ = ["AccessLog", "json_lines", "no_log", "text_lines"]
 
 
 AccessLog = Callable[[AccessRecord], None]

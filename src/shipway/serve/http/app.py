@@ -14,8 +14,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 
 from shipway.errors import Draining, MethodNotAllowed, ShipwayError, Unauthorized, Unavailable, edge
-from shipway.monitor.metrics import Metrics, Observation
-from shipway.serve.http.access import AccessLog, AccessRecord
+from shipway.monitor.access import AccessRecord
+from shipway.monitor.metrics import Metrics
+from shipway.serve.http.access import AccessLog
 from shipway.serve.http.body import seconds_allowed
 from shipway.serve.http.keys import ApiKeys
 from shipway.serve.http.message import HttpRequest, HttpResponse
@@ -121,24 +122,22 @@ class App:
 
     def _tell(self, exchange: Exchange, protocol: Protocol, status: int, seconds: float, error: str) -> None:
         request = exchange.request
-        self._metrics.request(
-            Observation(exchange.model, exchange.version, exchange.method, protocol.name, status, seconds)
+        record = AccessRecord(
+            request.client,
+            request.method,
+            request.path,
+            status,
+            seconds,
+            exchange.id,
+            protocol.name,
+            exchange.model,
+            exchange.version,
+            exchange.method,
+            exchange.rows,
+            error,
         )
-        self._log(
-            AccessRecord(
-                request.client,
-                request.method,
-                request.path,
-                status,
-                seconds,
-                exchange.id,
-                exchange.model,
-                exchange.version,
-                exchange.method,
-                exchange.rows,
-                error,
-            )
-        )
+        self._metrics.request(record)
+        self._log(record)
 
 
 def _request_id(request: HttpRequest) -> str:

@@ -24,7 +24,7 @@ from shipway.serve.state import State
 from shipway.spec.rows import array_of, did_you_mean
 from shipway.spec.served import ServedModel
 from shipway.spec.settings import Limits
-from shipway.spec.signature import Array, Column, Columns, DType, Signature
+from shipway.spec.signature import Array, Column, Columns, DType, Matrix, Signature
 
 __all__ = ["V2", "v2_routes"]
 
@@ -229,7 +229,7 @@ def _matrix_columns(signature: Signature, tensor: InputTensor, rows: int) -> Col
     matrix = _cells(column, tensor)
     for index, own in enumerate(signature.inputs):
         _refuse_missing(own, matrix[:, index])
-    return {own.name: matrix[:, index] for index, own in enumerate(signature.inputs)}
+    return Matrix(signature.names, matrix)
 
 
 def _common_rows(tensors: Sequence[InputTensor], most_rows: int) -> int:
