@@ -71,7 +71,8 @@ def main() -> None:
                 rates["shipway"].append(rate(ours, record))
     for who, values in rates.items():
         print(f"{who:8} {statistics.median(values):9,.0f} right answers a second")
-    ratios = [ours_ / theirs_ for ours_, theirs_ in zip(rates["shipway"], rates["fastapi"], strict=True)]
+    pairs = zip(rates["shipway"], rates["fastapi"], strict=True)
+    ratios = [ours_ / theirs_ for ours_, theirs_ in pairs]
     print(
         f"ratio    {statistics.median(ratios):9.2f}  (goal: at least 4; rounds: {', '.join(f'{r:.2f}' for r in ratios)})"
     )

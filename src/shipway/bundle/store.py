@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -113,39 +114,18 @@ class Store:
             DiskFull: the store's disk is full; nothing is left behind that shows.
         """
         check_name(name)
-        oci_manifest = self._write(manifest, files).to_json()
-        digest, size = self._layout.put_bytes(oci_manifest)
-        chosen = 0
+        digest, size = self._layout.put_bytes(self._write(manifest, files).to_json())
+        annotations = {_ORIGIN: origin, **{f"{_NOTE}{key}": value for key, value in notes.items()}}
+        descriptor = Descriptor(_MANIFEST_TYPE, digest, size, annotations, artifact_type=ARTIFACT_TYPE)
+        placed = _Placed(0, new=False)
 
         def edit(index: Index) -> Index:
-            nonlocal chosen
-            same = [
-                entry.id.version for entry in _entries(index) if entry.id.name == name and entry.id.digest == digest
-            ]
-            if same and not new_version:
-                chosen = max(same)
-                return index
-            chosen = int(index.annotations.get(f"{_LATEST}{name}", "0")) + 1
-            annotations = {_TAG: f"{name}:{chosen}", _ORIGIN: origin} | {
-                _NOTE + key: value for key, value in notes.items()
-            }
-            descriptor = Descriptor(
-                media_type=_MANIFEST_TYPE,
-                digest=digest,
-                size=size,
-                artifact_type=ARTIFACT_TYPE,
-                annotations=annotations,
-            )
-            return replace(
-                index,
-                manifests=(*index.manifests, descriptor),
-                annotations={**index.annotations, f"{_LATEST}{name}": str(chosen)},
-            )
+            nonlocal placed
+            changed, placed = _place(index, descriptor, name, new_version=new_version)
+            return changed
 
-        before = {entry.id for entry in self.list(name)}
         self._layout.update_index(edit)
-        bundle = self.find(NameReference(name, version=chosen))
-        return Added(bundle, new=bundle.id not in before)
+        return Added(self.find(NameReference(name, version=placed.version)), placed.new)
 
     def list(self, name: str | None = None) -> tuple[Entry, ...]:
         """Gives the versions, by name and then by number; of one name, if given."""
@@ -279,6 +259,24 @@ class Store:
             return replace(index, manifests=tuple(d for d in index.manifests if not is_gone(_tag(d), d)))
 
         self._layout.update_index(edit)
+
+
+class _Placed(NamedTuple):
+    version: int
+    new: bool
+
+
+def _place(index: Index, descriptor: Descriptor, name: str, *, new_version: bool) -> tuple[Index, _Placed]:
+    """Gives the index with a bundle under its version: the one that the same content has already, or the next."""
+    digest = descriptor.digest
+    same = [entry.id.version for entry in _entries(index) if (entry.id.name, entry.id.digest) == (name, digest)]
+    if same and not new_version:
+        return index, _Placed(max(same), new=False)
+    version = int(index.annotations.get(f"{_LATEST}{name}", "0")) + 1
+    tagged = replace(descriptor, annotations={_TAG: f"{name}:{version}", **descriptor.annotations})
+    annotations = {**index.annotations, f"{_LATEST}{name}": str(version)}
+    changed = replace(index, manifests=(*index.manifests, tagged), annotations=annotations)
+    return changed, _Placed(version, new=True)
 
 
 def _matches(entry: Entry, reference: NameReference) -> bool:

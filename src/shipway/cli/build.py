@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform as machine
 import shutil
 import tempfile
@@ -118,7 +119,7 @@ def make_image(
     insecure: bool = False,
 ) -> tuple[Image, tuple[BaseImage, Lock]]:
     """Builds the image of a bundle for one platform; gives what it was built from, too."""
-    from shipway.image.build import build
+    from shipway.image.build import build, lock_note
     from shipway.image.cache import Cache
     from shipway.image.lock import Lock, check_lock, pins_of, resolve
     from shipway.oci.files import write_whole
@@ -137,7 +138,7 @@ def make_image(
         check_lock(lock, pins)
     else:
         session.out.say("resolving the dependencies")
-        lock = resolve(pins, base_image.target, cache)
+        lock = resolve(pins, base_image.target, cache, lock_note(base_image))
         if lock_file:
             write_whole(lock_file, lock.text.encode())
     session.out.say(f"dependencies: {', '.join(f'{wheel.name} {wheel.version}' for wheel in lock.wheels)}")
@@ -152,10 +153,12 @@ def _base(
     from shipway.errors import MachineError, UsageError
     from shipway.image.base import read_base
     from shipway.image.engine import find_engine
+    from shipway.oci.credentials import find_credentials
+    from shipway.oci.registry import make_pull
 
     named = base or session.resolve().settings.build.base
     reference = named or f"python:{python}-slim"
-    pull = _puller(session, insecure=insecure)
+    pull = make_pull(functools.partial(find_credentials, _credentials_file(session)), insecure=insecure)
     is_name = (
         not reference.startswith(("oci:", ".", "~", "/", "\\"))
         and not Path(reference).exists()
@@ -180,26 +183,10 @@ def _base(
         return read_base(str(archive), platform, cache, pull)
 
 
-def _puller(session: Session, *, insecure: bool) -> Any:
-    """Gives what fetches a base from its registry, with the credentials of Docker's configuration."""
-    import httpx
-
-    from shipway.oci.credentials import find_credentials
-    from shipway.oci.descriptor import Descriptor
-    from shipway.oci.layout import Layout
-    from shipway.oci.registry import Registry, pull_image
-
+def _credentials_file(session: Session) -> Path:
+    """Gives where Docker keeps a user's credentials for registries."""
     folder = session.environ.get("DOCKER_CONFIG")
-    config = Path(folder) if folder else Path.home() / ".docker"
-
-    def pull(reference: ImageReference, platform: Platform, layout: Layout) -> Descriptor:
-        session.out.say(f"pulling {reference}")
-        credentials = find_credentials(config / "config.json", reference.host, reference.repository)
-        with httpx.Client(timeout=60.0, trust_env=True) as client:
-            registry = Registry(reference.host, client, credentials=credentials, insecure=insecure)
-            return pull_image(registry, reference, platform, layout)
-
-    return pull
+    return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
 
 
 def _check_python(bundle: Bundle, base: BaseImage) -> None:

@@ -215,6 +215,7 @@ def make_session(model: Path | bytes, *, weights: Path | None = None) -> Any:
         runtime = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise MissingDependency("onnxruntime is not installed", fix=_INSTALL) from error
+    runtime.disable_telemetry_events()  # from 1.32 on it reports to its maker unless told not to
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

@@ -133,7 +133,8 @@ def _column(name: str, values: Array | None, known: tuple[str, ...] | None) -> C
         return Column(name, "string", kind="category" if known else "text", categories=known or None)
     if values.dtype != object:
         first = next((float(value) for value in values if not math.isnan(value)), None)
-        return Column(name, "float64", example=first)
+        # An example is for people, who need no more digits than these.
+        return Column(name, "float64", example=None if first is None else float(f"{first:.4g}"))
     categories = known if known is not None else tuple(sorted({text for text in values if text is not None}))
     few = 0 < len(categories) <= MAX_CATEGORIES
     return Column(

@@ -42,12 +42,13 @@ class Contract:
     def of(cls, manifest: Manifest) -> Contract:
         """Gives the contract of a bundle: its memory follows from what is opened.
 
-        Measured (docs/decisions/0008): a server takes some 80 MiB without a model, scikit-learn 130 MiB more, and an
-        opened model two to three times its file.
+        Measured (docs/decisions/0008-memory-of-a-container.md): a server with a small compiled model takes 78 MiB,
+        scikit-learn with pandas 90 MiB more. While it is opened, a compiled forest takes up to 20 times its file, since
+        the runtime unpacks the trees; a pickle, or a graph whose bulk is weights, up to 3 times.
         """
         opened = [file.size for file in manifest.files if (file.role == "compiled") == (manifest.compiled is not None)]
         framework = 0 if manifest.compiled or manifest.framework == "onnx" else 160
-        needs = 128 + framework + 3 * sum(opened) // 2**20
+        needs = 128 + framework + (20 if manifest.compiled else 3) * sum(opened) // 2**20
         return cls(
             memory_mib=needs,
             memory_limit_mib=max(512, 2 * needs),
