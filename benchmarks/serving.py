@@ -73,9 +73,8 @@ def main() -> None:
         print(f"{who:8} {statistics.median(values):9,.0f} right answers a second")
     pairs = zip(rates["shipway"], rates["fastapi"], strict=True)
     ratios = [ours_ / theirs_ for ours_, theirs_ in pairs]
-    print(
-        f"ratio    {statistics.median(ratios):9.2f}  (goal: at least 4; rounds: {', '.join(f'{r:.2f}' for r in ratios)})"
-    )
+    rounds = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    print(f"ratio    {statistics.median(ratios):9.2f}  (goal: at least 4; rounds: {rounds})")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from sklearn.linear_model import LinearRegression
 
 import shipway
 from e2e.base import make_base, needs_mmdebstrap
+from e2e.engine import docker
 from shipway.bundle.bundle import Bundle
 from shipway.image.base import BaseImage, read_base
 from shipway.image.build import Image, build, check_size, lock_note
@@ -26,8 +27,6 @@ from shipway.image.cache import Cache
 from shipway.image.dockerfile import context
 from shipway.image.lock import Lock, pins_of, resolve
 from shipway.image.output import load, write_layout
-from shipway.oci.descriptor import Descriptor
-from shipway.oci.layout import Layout
 from shipway.oci.registry import make_pull
 from shipway.spec.contract import Contract
 from shipway.spec.image import ImageReference, Platform
@@ -35,32 +34,6 @@ from shipway.spec.image import ImageReference, Platform
 pytestmark = [pytest.mark.e2e, needs_mmdebstrap]
 AMD64 = Platform("amd64", "linux")
 NAME = ImageReference.parse("shipway-e2e/diabetes:1")
-
-
-def docker(*arguments: str, timeout: float = 300) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-@pytest.fixture(scope="session")
-def _docker() -> None:
-    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode:
-        pytest.skip("needs Docker, running")
-
-
-def no_pull(reference: ImageReference, platform: Platform, layout: Layout) -> Descriptor:
-    raise AssertionError(f"asked for {reference}")
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    return Cache(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory, cache: Cache) -> BaseImage:
-    return read_base(str(make_base(tmp_path_factory.mktemp("base"))), AMD64, cache, no_pull)
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +102,7 @@ def test_two_builds_in_two_folders_give_the_same_digest(
     assert again.descriptor == image.descriptor
 
 
-@pytest.mark.usefixtures("_docker")
+@pytest.mark.usefixtures("docker_engine")
 def test_it_runs_read_only_and_without_rights_and_answers_as_the_model_does(image: Image) -> None:
     load(image, NAME, "docker")
     assert docker("inspect", "--format", "{{.Id}} {{.Config.User}}", str(NAME)) == f"{image.image_id} 65532:65532"
@@ -137,7 +110,7 @@ def test_it_runs_read_only_and_without_rights_and_answers_as_the_model_does(imag
         assert_right_answers(address)
 
 
-@pytest.mark.usefixtures("_docker")
+@pytest.mark.usefixtures("docker_engine")
 def test_the_written_dockerfile_gives_the_same_answers(
     bundle: Bundle, lock: Lock, tmp_path: Path, cache: Cache
 ) -> None:

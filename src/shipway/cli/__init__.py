@@ -4,9 +4,15 @@ from __future__ import annotations
 
 __all__ = ["main"]
 
+_INTERRUPTED = 130
+
 
 def main() -> None:
     """Runs the command line that this process was started with, and exits."""
-    from shipway.cli.entry import run
+    import sys
 
-    run()
+    try:
+        from shipway.cli.entry import run_process
+    except KeyboardInterrupt:  # Ctrl-C while this imports
+        sys.exit(_INTERRUPTED)
+    sys.exit(run_process(sys.argv[1:]))

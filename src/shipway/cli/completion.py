@@ -23,7 +23,7 @@ def command(session: Session, shell: str) -> None:
 
     kind = get_completion_class(shell)
     if kind is None:
-        raise UsageError(f"no completion for {shell}")
+        raise UsageError(f"no completion for {shell}", fix="shipway completion bash")
     # `source_vars` is what the script is made of; `source()` would first run bash to look at its version.
     script = kind(shipway, {}, "shipway", "_SHIPWAY_COMPLETE")
     session.out.facts(None, script.source_template % script.source_vars())

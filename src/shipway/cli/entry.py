@@ -5,20 +5,24 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TextIO
 
 import click
+from click.shell_completion import CompletionItem
 
 from shipway._version import __version__
 from shipway.cli.output import Output
-from shipway.errors import DiskFull, ShipwayError, edge
+from shipway.errors import DiskFull, MachineError, ShipwayError, edge
 
-__all__ = ["VERBS", "Verbs", "run", "shipway"]
+__all__ = ["VERBS", "Verbs", "run", "run_process", "shipway"]
 
-_INTERRUPTED = 130
 _MISUSED = 2
+_INTERRUPTED = 130
+_TERMINATED = 143
 
 # Help texts stand here so that `shipway --help` imports no verb.
 VERBS = {
@@ -59,11 +63,14 @@ class Verbs(click.Group):
         name = _OTHER_NAMES.get(cmd_name, cmd_name)
         if name not in VERBS:
             return None
-        if ctx.resilient_parsing and not ctx.protected_args:  # completion of a verb's name imports none
-            return click.Command(name, short_help=VERBS[name])
         module = importlib.import_module(f"shipway.cli.{name}")
         command: click.Command = module.command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Gives the verbs that begin so, without importing one, and the options."""
+        verbs = [CompletionItem(name, help=text) for name, text in VERBS.items() if name.startswith(incomplete)]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Writes the list of verbs."""
@@ -95,18 +102,26 @@ def shipway() -> None:
     """Takes a trained model to production: pack it, serve it, make it an image, run it."""
 
 
-def run(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and exits: 0 done, 1 failed, 2 misused, 130 interrupted."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    out = Output.for_terminal(os.environ, as_json=False, quiet=False, verbose="--verbose" in words or "-v" in words)
-    sys.exit(_run(words, out))
+def run_process(arguments: Sequence[str]) -> int:
+    """Runs the command line as this process: with its streams and signals; gives the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        _let_write(stream)
+    # So that what a verb has begun (a half-written file, a server that it started) is put away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    return run(arguments)
 
 
-def _run(words: list[str], out: Output) -> int:
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command line; gives the exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    verbose = "--verbose" in arguments or "-v" in arguments
+    out = Output.for_terminal(os.environ, as_json=False, quiet=False, verbose=verbose)
     try:
-        shipway.main(args=words, prog_name="shipway", standalone_mode=False)
+        shipway.main(args=list(arguments), prog_name="shipway", standalone_mode=False)
     except ShipwayError as error:
         return _fail(error, out)
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stderr.write(f"{error.format_message()}\n")
+        return _MISUSED
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "shipway"
         out.error(error.format_message().rstrip("."), f"{path} --help")
@@ -119,14 +134,28 @@ def _run(words: list[str], out: Output) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _fail(
-                DiskFull(f"no space is left: {error}", fix="free some space, or set SHIPWAY_STORE to another disk"), out
-            )
-        return _bug(error, out)
+        return _fail(_of_machine(error), out)
     except Exception as error:
         return _bug(error, out)
     return 0
+
+
+def _let_write(stream: TextIO) -> None:
+    """Lets any text be written: files and pipes get UTF-8, as all data here; a terminal shows what it can."""
+    if hasattr(stream, "reconfigure"):
+        if stream.isatty():
+            stream.reconfigure(errors="backslashreplace")
+        else:
+            stream.reconfigure(encoding="utf-8")
+
+
+def _of_machine(error: OSError) -> MachineError:
+    """Gives what the system refused as an error with a fix."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"no space is left{f' for {error.filename}' if error.filename else ''}", fix="free some space")
+    what = error.strerror or str(error) or type(error).__name__
+    fix = "check the path and its rights" if error.filename else "run it again with --verbose"
+    return MachineError(f"{error.filename}: {what}" if error.filename else what, fix=fix)
 
 
 def _fail(error: ShipwayError, out: Output) -> int:
@@ -139,8 +168,6 @@ def _fail(error: ShipwayError, out: Output) -> int:
 def _bug(error: Exception, out: Output) -> int:
     if out.verbose:
         traceback.print_exception(error)
-    out.error(
-        f"{type(error).__name__}: {error}",
-        "" if out.verbose else "run it again with --verbose, and tell us what it prints",
-    )
+    fix = "tell us what it prints above" if out.verbose else "run it again with --verbose, and tell us what it prints"
+    out.error(f"{type(error).__name__}: {error}", fix)
     return 1

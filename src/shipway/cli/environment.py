@@ -57,7 +57,10 @@ def read_config(path: Path | None) -> Mapping[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the settings file {path} cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"the settings file {path} cannot be read: {reason}", fix="check --config or SHIPWAY_CONFIG"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is no TOML: {error}", fix="mend that line") from error
 

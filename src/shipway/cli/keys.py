@@ -23,19 +23,21 @@ def command() -> None:
 )
 @click.option("--remark", default="", metavar="TEXT", help="Whose key it is; stands beside the hash.")
 def new(session: Session, api: bool, file: Path | None, remark: str) -> None:  # noqa: ARG001
-    """Draws a key and prints it, this once; servers hold only its hash."""
+    """Draws a key and prints it, this once. Servers hold only its hash."""
     from shipway.serve.http.keys import hash_key, new_key
 
     key = new_key()
     line = " ".join([hash_key(key), *remark.split()])
-    if file:
+    if file is None:
+        text = f"{key}\n{line}"
+        session.out.say("the key, and the line for the file that [auth] keys names:")
+    else:
+        text = key
         with file.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
         file.chmod(0o600)
         session.out.say(f"its hash was added to {file}; name that file in shipway.toml: [auth] keys = {str(file)!r}")
-    else:
-        session.out.say(f"put this line into the file that [auth] keys names:\n{line}")
-    session.out.facts({"key": key, "line": line}, key)
+    session.out.facts({"key": key, "line": line}, text)
 
 
 command.add_command(new)

@@ -14,7 +14,12 @@ __all__ = ["command"]
 @click.argument("name", required=False)
 def command(session: Session, name: str | None) -> None:
     """Lists the bundles in the store: all, or the versions of NAME."""
-    entries = session.store().list(name)
+    from shipway.spec.reference import NameReference
+
+    store = session.store()
+    if name is not None:
+        store.find(NameReference(name))  # an unknown name is an error, with what is near
+    entries = store.list(name)
     facts = [
         {
             "name": entry.id.name,

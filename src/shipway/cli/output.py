@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-__all__ = ["Output", "table"]
+__all__ = ["Output", "count", "table"]
 
 _STYLES = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "dim": "2"}
 
@@ -66,6 +66,11 @@ class Output:
     def _write(self, stream: TextIO, line: str) -> None:
         stream.write(line + "\n")
         stream.flush()
+
+
+def count(number: int, noun: str) -> str:
+    """Gives `1 row`, `2,000 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:

@@ -9,6 +9,7 @@ import click
 
 from shipway.cli.output import table
 from shipway.cli.session import Session, verb
+from shipway.cli.show import compiled_text, golden_text
 
 if TYPE_CHECKING:
     from shipway.bundle.pack import PackReport
@@ -49,7 +50,7 @@ def command(
 
     missing = next((folder for folder in code if not folder.is_dir()), None)
     if missing:
-        raise UsageError(f"--code {missing} is no folder")
+        raise UsageError(f"--code {missing} is no folder", fix="name the folder that holds the module")
     columns = read_sample(sample) if sample else None
     request = PackRequest(model, name, columns, target, code, trust, new_version)
     report = pack(request, session.store(), say=session.out.say)
@@ -83,19 +84,13 @@ def _text(report: PackReport) -> str:
     manifest = report.bundle.manifest
     inputs = ", ".join(column.name for column in manifest.signature.inputs[:8])
     more = len(manifest.signature.inputs) - 8
-    golden = (
-        f"{manifest.golden.rows}, {'drawn by a seeded generator' if manifest.golden.synthetic else 'from the sample'}"
-    )
     rows = [
         ["model", f"{manifest.kind} ({manifest.framework})"],
         ["inputs", inputs + (f" and {more} more" if more > 0 else "")],
         ["methods", ", ".join(method.name for method in manifest.signature.methods)],
         ["versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())],
-        [
-            "compiled",
-            report.agreement or (f"no: {report.not_compiled}" if report.not_compiled else "it is ONNX already"),
-        ],
-        ["golden rows", golden],
+        ["compiled", compiled_text(report.bundle)],
+        ["golden rows", golden_text(manifest.golden)],
         ["size", f"{sum(file.size for file in manifest.files):,} bytes"],
         ["digest", report.bundle.id.digest],
     ]

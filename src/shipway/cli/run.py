@@ -45,7 +45,7 @@ def command(session: Session, ref: str, port: int, host: str, base: str | None, 
 
     bad = next((text for text in variables if "=" not in text), None)
     if bad:
-        raise UsageError(f"--env {bad} is not KEY=VALUE")
+        raise UsageError(f"--env {bad} is not KEY=VALUE", fix=f"--env {bad}=VALUE")
     engine = find_engine()
     image, contract = (ref, Contract()) if engine.has(ref) else _build(session, engine, ref, base)
     name = f"shipway-{uuid.uuid4().hex[:12]}"
@@ -101,7 +101,10 @@ def _wait_until_ready(engine: Engine, name: str, port: int) -> str:
             raise MachineError("the container ended before it was ready", fix=f"look why: {engine.tool} run --rm IMAGE")
         time.sleep(0.1)
     log = engine.program([engine.tool, "logs", "--tail", "5", name])
-    raise MachineError(f"not ready after {_READY_SECONDS:.0f} s: {(log.stderr or log.stdout).strip()[-500:]}")
+    raise MachineError(
+        f"not ready after {_READY_SECONDS:.0f} s: {(log.stderr or log.stdout).strip()[-500:]}",
+        fix=f"look why: {engine.tool} run --rm IMAGE",
+    )
 
 
 def _follow(engine: Engine, name: str) -> None:

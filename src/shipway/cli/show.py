@@ -11,10 +11,10 @@ from shipway.cli.session import Session, verb
 
 if TYPE_CHECKING:
     from shipway.bundle.bundle import Bundle
-    from shipway.spec.manifest import LinearFormula
+    from shipway.spec.manifest import Golden, LinearFormula
     from shipway.spec.signature import Column, Signature
 
-__all__ = ["command", "formula_text"]
+__all__ = ["command", "compiled_text", "formula_text", "golden_text"]
 
 
 @verb("show", example="shipway show diabetes\nshipway show diabetes:1 --json")
@@ -34,6 +34,19 @@ def command(session: Session, ref: str) -> None:
     session.out.facts(facts, _text(bundle))
 
 
+def compiled_text(bundle: Bundle) -> str:
+    """Says whether there is a compiled form, and how well it agrees or why not."""
+    if bundle.manifest.compiled:
+        return bundle.notes.get("agreement", "to ONNX")
+    reason = bundle.notes.get("not-compiled")
+    return f"no: {reason}" if reason else "no need: it is ONNX already" if bundle.manifest.framework == "onnx" else "no"
+
+
+def golden_text(golden: Golden) -> str:
+    """Says how many golden rows there are and where they come from."""
+    return f"{golden.rows}, {'drawn by a seeded generator' if golden.synthetic else 'from the sample'}"
+
+
 def formula_text(formula: LinearFormula, names: tuple[str, ...], most: int = 30) -> str:
     """Gives a linear model as a formula with its coefficients, a term a line."""
     lines = []
@@ -50,18 +63,12 @@ def formula_text(formula: LinearFormula, names: tuple[str, ...], most: int = 30)
 
 def _text(bundle: Bundle) -> str:
     manifest = bundle.manifest
-    compiled = manifest.compiled
-    form = (
-        f"{compiled.format}, {bundle.notes.get('agreement', 'proved')}"
-        if compiled
-        else bundle.notes.get("not-compiled", "no")
-    )
     head = [
         ["bundle", str(bundle.id)],
         ["model", f"{manifest.kind} ({manifest.framework}, Python {manifest.python})"],
         ["versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())],
-        ["compiled", form],
-        ["golden rows", f"{manifest.golden.rows}{', synthetic' if manifest.golden.synthetic else ''}"],
+        ["compiled", compiled_text(bundle)],
+        ["golden rows", golden_text(manifest.golden)],
         ["packed", f"{bundle.notes.get('created', 'unknown')} by Shipway {bundle.notes.get('shipway', 'unknown')}"],
     ]
     parts = [table(head), _signature_text(manifest.signature)]
