@@ -27,6 +27,7 @@ __all__ = ["PackReport", "PackRequest", "pack"]
 _GOLDEN_PATH = "golden.json"
 _COMPILED_PATH = "compiled/model.onnx"
 _FILE_LIMIT = 20_000
+_PROBE_ROWS = 1000
 Step = Callable[[str], None]
 
 
@@ -105,7 +106,8 @@ def pack(request: PackRequest, store: Store, *, say: Step = lambda _: None) -> P
         predictor = adapter.predictor(model, signature)
         say(f"model {facts.kind}: {len(signature.inputs)} inputs, {', '.join(m.name for m in signature.methods)}")
         golden, synthetic = _golden(predictor, request.sample)
-        compiled = _compile(adapter, model, predictor, golden.inputs)
+        probe = choose_rows(request.sample, signature, _PROBE_ROWS) if request.sample is not None else golden.inputs
+        compiled = _compile(adapter, model, predictor, probe)
         if compiled.data is not None:
             say(f"compiled to ONNX: {compiled.agreement}")
         manifest, files = _assemble(
@@ -151,8 +153,8 @@ def _golden(predictor: Predictor, sample: Columns | None) -> tuple[GoldenRows, b
         raise SampleMismatch(f"the model cannot take the sample's rows: {error.__cause__ or error.message}") from error
 
 
-def _compile(adapter: Adapter, model: object, predictor: Predictor, golden: Columns) -> _Compiled:
-    """Compiles and proves; the reason where it cannot be done."""
+def _compile(adapter: Adapter, model: object, predictor: Predictor, sample: Columns) -> _Compiled:
+    """Compiles, and proves it on the sample's rows and others; the reason where it cannot be done."""
     from shipway.models.compile.parity import probe_rows, prove, split_points, tolerance_of
     from shipway.models.onnx import load_compiled
 
@@ -162,7 +164,7 @@ def _compile(adapter: Adapter, model: object, predictor: Predictor, golden: Colu
         if data is None:
             return _Compiled(None, 0.0, "", "")
         tolerance = tolerance_of(model)
-        rows = probe_rows(signature, golden, split_points(model, signature))
+        rows = probe_rows(signature, sample, split_points(model, signature))
         parity = prove(predictor, load_compiled(data, signature), rows, tolerance)
         return _Compiled(data, tolerance, str(parity), "")
     except NotCompilable as error:

@@ -21,6 +21,8 @@ Format = Literal["csv", "json", "jsonl"]
 _SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 _CHUNK = 1 << 16
+_OTHER_FORMAT = "if it is of another format, its name must say so: .csv, .json, .jsonl (or --format)"
+_SHAPES = 'write rows as objects: [{"column": value, …}, …]'
 MAX_SAMPLE_ROWS = 100_000
 
 
@@ -58,7 +60,7 @@ def read_records(stream: TextIO, format_: Format, *, columns: tuple[str, ...] = 
     except UnicodeDecodeError as error:
         raise UsageError(f"the data is no UTF-8 text: {error.reason}", fix="save it as UTF-8") from error
     except (csv.Error, RecursionError) as error:
-        raise UsageError(f"the data is no {format_.upper()}: {error}") from error
+        raise UsageError(f"the data is no {format_.upper()}: {error}", fix=_OTHER_FORMAT) from error
 
 
 def read_sample(path: Path) -> Columns:
@@ -70,9 +72,12 @@ def read_sample(path: Path) -> Columns:
     format_ = format_of(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            return infer_columns(islice(read_records(stream, format_), MAX_SAMPLE_ROWS), what=path.name)
+            records = list(islice(read_records(stream, format_), MAX_SAMPLE_ROWS))
+    except UsageError as error:
+        raise UsageError(f"{path.name}: {error.message}", fix=error.fix) from error
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read {path}: {error.strerror}", fix="check the path") from error
+    return infer_columns(records, what=path.name)
 
 
 def infer_columns(records: Iterable[Mapping[str, Any]], *, what: str = "the sample") -> Columns:
@@ -112,6 +117,7 @@ def _parse(text: Any, column: Column, row: int) -> Any:
             f"column {column.name!r}, row {row}: expected a number, got the text {text[:40]!r}",
             column=column.name,
             row=row,
+            fix="mend that cell, or leave it empty if it is missing",
         ) from None
     return int(text) if column.dtype != "float64" and text.strip().lstrip("+-").isdigit() else number
 
@@ -142,6 +148,8 @@ def _number_or_none(cell: Any) -> float | None:
 
 def _csv_records(stream: TextIO) -> Iterator[dict[str, Any]]:
     head = stream.readline()
+    if not head:
+        raise UsageError("the data is empty", fix="let the first line name the columns, and rows follow")
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(chain([head], stream), delimiter=delimiter, strict=True)
     names = [name.strip() for name in next(reader, [])]
@@ -154,7 +162,9 @@ def _csv_records(stream: TextIO) -> Iterator[dict[str, Any]]:
         if len(row) != len(names):
             if not row:
                 continue
-            raise UsageError(f"line {reader.line_num} has {len(row)} cells, the header {len(names)}")
+            raise UsageError(
+                f"line {reader.line_num} has {len(row)} cells, the header {len(names)}", fix="mend that line"
+            )
         yield {name: cell or None for name, cell in zip(names, row, strict=True)}
 
 
@@ -164,7 +174,7 @@ def _json_lines(stream: TextIO) -> Iterator[tuple[int, Any]]:
             try:
                 yield number, json.loads(line)
             except ValueError as error:
-                raise UsageError(f"line {number} is no JSON: {error}") from error
+                raise UsageError(f"line {number} is no JSON: {error}", fix=_OTHER_FORMAT) from error
 
 
 def _json_values(stream: TextIO) -> Iterator[Any]:
@@ -175,7 +185,7 @@ def _json_values(stream: TextIO) -> Iterator[Any]:
         try:
             value = json.loads(buffer + stream.read())
         except ValueError as error:
-            raise UsageError(f"the data is no JSON: {error}") from error
+            raise UsageError(f"the data is no JSON: {error}", fix=_OTHER_FORMAT) from error
         yield from _rows_of_object(value)
         return
     buffer, row = buffer[1:], 0
@@ -184,7 +194,7 @@ def _json_values(stream: TextIO) -> Iterator[Any]:
         if buffer.startswith("]"):
             return
         if row and buffer and not buffer.startswith(","):
-            raise UsageError(f"the JSON data is malformed at row {row}: no comma before it")
+            raise UsageError(f"the JSON data is malformed at row {row}: no comma before it", fix="mend that row")
         try:
             value, end = decoder.raw_decode(buffer, _next_value(buffer) if row else 0)
         except ValueError as error:
@@ -195,7 +205,7 @@ def _json_values(stream: TextIO) -> Iterator[Any]:
         if end == len(buffer):
             more = stream.read(max(_CHUNK, len(buffer)))
             if not more:
-                raise UsageError(f"the JSON data breaks off or is malformed at row {row}: {problem}")
+                raise UsageError(f"the JSON data breaks off or is malformed at row {row}: {problem}", fix="mend that row")
             buffer += more
             continue
         yield value
@@ -210,12 +220,12 @@ def _next_value(buffer: str) -> int:
 def _rows_of_object(value: Any) -> Iterator[Any]:
     if isinstance(value, dict) and value and all(isinstance(cells, list) for cells in value.values()):
         if len({len(cells) for cells in value.values()}) > 1:
-            raise UsageError("the JSON columns are of different lengths")
+            raise UsageError("the JSON columns are of different lengths", fix="give every column as many rows")
         yield from (dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True))
     elif isinstance(value, dict) and value:
         yield value
     else:
-        raise UsageError("the JSON data is neither a list of rows nor an object of columns")
+        raise UsageError("the JSON data is neither a list of rows nor an object of columns", fix=_SHAPES)
 
 
 def _named(value: Any, columns: tuple[str, ...], where: str) -> dict[str, Any]:
@@ -227,4 +237,4 @@ def _named(value: Any, columns: tuple[str, ...], where: str) -> dict[str, Any]:
         return dict(zip(columns, value, strict=True))
     if len(columns) == 1:
         return {columns[0]: value}
-    raise UsageError(f"{where}: expected an object, or a list of {len(columns)} values")
+    raise UsageError(f"{where}: expected an object, or a list of {len(columns)} values", fix=_SHAPES)

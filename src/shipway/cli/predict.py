@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from shipway.cli.output import count
 from shipway.cli.session import Session, verb
 
 if TYPE_CHECKING:
     from shipway.bundle.records import Format
-    from shipway.spec.signature import Columns, Method, Signature
+    from shipway.client.client import Client
+    from shipway.spec.signature import Method, Signature
 
 __all__ = ["command"]
 
@@ -30,16 +32,25 @@ Answer = Callable[[list[dict[str, Any]]], list[Any]]
     facts=False,
 )
 @click.argument("ref", metavar="REF|URL")
-@click.option("--data", required=True, metavar="FILE|-", help="CSV, JSON or JSONL; - reads standard input.")
 @click.option(
-    "--format", "format_", type=click.Choice(["csv", "json", "jsonl"]), help="Of the data, where its name does not say."
+    "--data",
+    required=True,
+    type=click.Path(allow_dash=True),
+    metavar="FILE|-",
+    help="CSV, JSON or JSONL; - reads standard input.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["csv", "json", "jsonl"]),
+    help="Of the data, where its name does not say.  [default for standard input: json]",
 )
 @click.option("--method", metavar="NAME", help="predict, predict_proba, ...  [default: the model's first]")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Where to write; standard output by default.",
+    help="Where to write, in the format that its name says.  [default: standard output, as the data]",
 )
 @click.option(
     "--api-key", envvar="SHIPWAY_API_KEY", metavar="KEY", help="For a server that wants one (or SHIPWAY_API_KEY)."
@@ -54,28 +65,24 @@ def command(
     api_key: str | None,
 ) -> None:
     """Predicts from a file of any size, with a bundle or a server. Columns that the model does not know are ignored."""
-    from shipway.bundle.records import format_of, parse_texts, read_records
+    from shipway.bundle.records import format_of, read_records
     from shipway.cli.progress import progress
 
     kind = format_ or ("json" if data == "-" else format_of(Path(data)))
+    out_kind = format_of(out) if out else kind
     with _model(session, ref, method, api_key) as (signature, chosen, answer), _input(data) as (stream, size):
-        known = set(signature.names)
         rows = 0
 
         def answers() -> Iterator[Any]:
             nonlocal rows
             for batch in _batched(read_records(stream, kind, columns=signature.names), _BATCH):
-                records = [
-                    parse_texts({name: cell for name, cell in record.items() if name in known}, signature, rows + index)
-                    for index, record in enumerate(batch)
-                ]
-                yield from _at_row(answer, records, rows)
+                yield from _answer_batch(answer, batch, signature, first=rows, texts=kind == "csv")
                 rows += len(batch)
-                show(_position(stream), f"{rows:,} rows")
+                show(_position(stream), count(rows, "row"))
 
         with progress(session.out, "predicting", size) as show, _output(out) as target:
-            _write(answers(), target, format_of(out) if out else kind, chosen)
-    session.out.say(f"{rows:,} rows predicted" + (f" into {out}" if out else ""))
+            _write(answers(), target, out_kind, chosen)
+    session.out.say(f"{count(rows, 'row')} predicted" + (f" into {out}" if out else ""))
 
 
 def _batched(records: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
@@ -89,17 +96,47 @@ def _batched(records: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict
         yield batch
 
 
-def _at_row(answer: Answer, records: list[dict[str, Any]], first: int) -> list[Any]:
-    """Answers a batch; an error's row is counted from the file's begin."""
+def _answer_batch(
+    answer: Answer, records: list[dict[str, Any]], signature: Signature, *, first: int, texts: bool
+) -> list[Any]:
+    """Answers a batch.
+
+    Args:
+        answer: of the model.
+        records: as read.
+        signature: the model's; columns that it does not have are left out.
+        first: row of the file that the batch begins with; errors count from the file's begin.
+        texts: whether the cells are texts that stand for numbers, as in CSV.
+
+    Raises:
+        InvalidInput: a record does not fit.
+    """
+    from shipway.bundle.records import parse_texts
     from shipway.errors import InvalidInput
 
     try:
-        return answer(records)
+        known = [_known(record, signature, row) for row, record in enumerate(records)]
+        return answer([parse_texts(record, signature, row) for row, record in enumerate(known)] if texts else known)
     except InvalidInput as error:
-        if error.row is None or not first:
-            raise
-        message = error.message.replace(f"row {error.row}", f"row {first + error.row}")
-        raise InvalidInput(message, column=error.column, row=first + error.row, fix=error.fix) from error
+        message, row = error.message, error.row
+        if row is not None:
+            message, row = message.replace(f"row {row}", f"row {first + row}"), first + row
+        fix = error.fix or "mend that cell in the data, or leave its row out"
+        raise InvalidInput(message, column=error.column, row=row, fix=fix) from error
+
+
+def _known(record: dict[str, Any], signature: Signature, row: int) -> dict[str, Any]:
+    """Gives the record's cells that the model knows; where one lacks, the error names what it may be called there."""
+    from shipway.errors import InvalidInput
+    from shipway.spec.rows import did_you_mean
+
+    names = signature.names
+    missing = next((name for name in names if name not in record), None)
+    if missing is None:
+        return {name: record[name] for name in names}
+    unknown = [name for name in record if name not in names]
+    fix = did_you_mean(missing, unknown) or f"the model takes {', '.join(names[:12])}{', …' if len(names) > 12 else ''}"
+    raise InvalidInput(f"row {row}: missing column {missing!r}", column=missing, row=row, fix=fix)
 
 
 @contextlib.contextmanager
@@ -107,35 +144,45 @@ def _model(
     session: Session, ref: str, method: str | None, api_key: str | None
 ) -> Iterator[tuple[Signature, Method, Answer]]:
     """Gives the signature, the method, and what answers records, here or at a server."""
+    from shipway.spec.rows import RowReader, cells_of, records_of
+
+    def rows_of(outputs: Any) -> list[Any]:
+        return list(records_of(outputs)) if isinstance(outputs, dict) else cells_of(outputs)
+
     if ref.startswith(("http://", "https://")):
         from shipway.client.client import Client
 
         url, _, name = ref.partition("/models/")
         with Client(url, api_key=api_key) as client:
-            model = name.strip("/") or client.models()[0]["name"]
+            model = name.strip("/") or _only_model(client, url)
             signature = client.signature(model)
             remote = _method(signature, method)
-            yield signature, remote, lambda records: client.call(remote.name, records, model=model).tolist()
+            yield signature, remote, lambda records: rows_of(client.call(remote.name, records, model=model))
         return
     from shipway.bundle.load import open_predictor
-    from shipway.spec.rows import RowReader, cells_of
 
     bundle = session.bundle(ref)
     predictor = open_predictor(bundle, allow_pickle=session.resolve().settings.server.allow_pickle)
-    reader = RowReader(predictor.signature, ignore_extra=True)
+    reader = RowReader(predictor.signature)
     chosen = _method(predictor.signature, method)
 
     def answer(records: list[dict[str, Any]]) -> list[Any]:
         outputs = predictor.call(chosen.name, reader.read_records(records), {})
-        return _rows(outputs) if len(outputs) > 1 else cells_of(next(iter(outputs.values())))
+        return rows_of(outputs if len(outputs) > 1 else next(iter(outputs.values())))
 
     yield predictor.signature, chosen, answer
 
 
-def _rows(outputs: Columns) -> list[Any]:
-    from shipway.spec.rows import records_of
+def _only_model(client: Client, url: str) -> str:
+    from shipway.errors import UsageError
 
-    return list(records_of(outputs))
+    names = [described["name"] for described in client.models()]
+    if len(names) != 1:
+        raise UsageError(
+            f"{url} serves {count(len(names), 'model')}: {', '.join(names)}",
+            fix=f"name one: {url.rstrip('/')}/models/{next(iter(names), 'NAME')}",
+        )
+    return str(names[0])
 
 
 def _method(signature: Signature, name: str | None) -> Method:
@@ -161,7 +208,7 @@ def _input(data: str) -> Iterator[tuple[TextIO, int]]:
     try:
         stream = path.open(encoding="utf-8-sig", newline="")
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read {path}: {error.strerror}", fix="check --data") from error
     with stream:
         yield stream, path.stat().st_size
 
@@ -197,10 +244,11 @@ def _write(answers: Iterator[Any], target: TextIO, format_: Format, method: Meth
         for answer in answers:
             target.write(encode({"prediction": answer}).decode() + "\n")
     elif format_ == "json":
-        target.write("[")
-        for index, answer in enumerate(answers):
-            target.write((",\n " if index else "") + encode(answer).decode())
-        target.write("]\n")
+        begin = "["  # written with the first answer, so that what fails before it leaves nothing behind
+        for answer in answers:
+            target.write(begin + encode(answer).decode())
+            begin = ",\n "
+        target.write("[]\n" if begin == "[" else "]\n")
     else:
         writer = csv.writer(target, lineterminator="\n")
         for index, answer in enumerate(answers):

@@ -38,8 +38,9 @@ def compiled_text(bundle: Bundle) -> str:
     """Says whether there is a compiled form, and how well it agrees or why not."""
     if bundle.manifest.compiled:
         return bundle.notes.get("agreement", "to ONNX")
-    reason = bundle.notes.get("not-compiled")
-    return f"no: {reason}" if reason else "no need: it is ONNX already" if bundle.manifest.framework == "onnx" else "no"
+    if bundle.manifest.framework == "onnx":
+        return "no need: it is ONNX already"
+    return f"no: {bundle.notes.get('not-compiled', 'the reason was not noted')}"
 
 
 def golden_text(golden: Golden) -> str:
