@@ -1,6 +1,6 @@
 """What an image costs: its size over the base, and the second build after only the model changed.
 
-    python benchmarks/image.py BASE        BASE as for `shipway build --base`
+    python benchmarks/image.py BASE        BASE as for `shipway build --base`; make bench BASE=…
 
 Prints JSON. The start of the server is measured by `benchmarks/start.py`.
 """
@@ -63,4 +63,7 @@ def main(base: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    if len(sys.argv) == 2:
+        main(sys.argv[1])
+    else:
+        print("needs a base image: make bench BASE=oci:FOLDER:TAG")

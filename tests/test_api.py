@@ -113,7 +113,7 @@ def test_every_public_name_is_there_and_sorted() -> None:
     for name in shipway.__all__:
         assert getattr(shipway, name) is not None
     with pytest.raises(AttributeError, match="pakc"):
-        _ = shipway.pakc  # type: ignore[attr-defined]
+        _ = shipway.pakc
 
 
 def test_a_frame_of_texts_and_numbers_is_read_by_its_columns(store: Path) -> None:

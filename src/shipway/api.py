@@ -19,7 +19,7 @@ from shipway.cli.environment import default_store
 from shipway.client.client import rows_to_json
 from shipway.errors import SampleMismatch, UnknownModel
 from shipway.models.adapter import Predictor as ModelPredictor
-from shipway.serve.application import Application
+from shipway.serve.application import Application, read_keys
 from shipway.serve.engine.engine import LoadedModel
 from shipway.serve.http.access import no_log
 from shipway.serve.http.asgi import AsgiFront
@@ -140,7 +140,8 @@ def serve(
 
 def asgi(*references: str | Bundle, settings: Settings | None = None, store: str | Path | None = None) -> AsgiFront:
     """Gives an ASGI application that serves bundles, to mount in another app or to run under any ASGI server."""
-    application = Application(settings or Settings(), no_log, None)
+    chosen = settings or Settings()
+    application = Application(chosen, no_log, read_keys(chosen.auth.keys))
     application.open([_bundle(reference, store) for reference in references])
     return application.asgi
 

@@ -25,6 +25,7 @@ __all__ = ["check_files", "folder_files", "is_bundle_folder", "read_folder", "re
 
 _ID, _OCI_MANIFEST, _MANIFEST = "id", "oci-manifest.json", "bundle.json"
 _LIMIT = 16 * 1024 * 1024
+_AGAIN = "build the image again, or copy the bundle's folder again"
 
 
 def folder_files(bundle: Bundle) -> Mapping[str, bytes | Path]:
@@ -49,10 +50,10 @@ def read_folder(folder: Path) -> Bundle:
     try:
         config_digest = msgspec.json.decode(oci_manifest)["config"]["digest"]
     except (msgspec.DecodeError, KeyError, TypeError) as error:
-        raise CorruptBlob(f"{folder / _OCI_MANIFEST} is no OCI manifest: {error}") from error
+        raise CorruptBlob(f"{folder / _OCI_MANIFEST} is no OCI manifest: {error}", fix=_AGAIN) from error
     for data, digest, name in ((oci_manifest, bundle_id.digest, _OCI_MANIFEST), (text, config_digest, _MANIFEST)):
         if _digest(data) != digest:
-            raise CorruptBlob(f"{folder / name} is not what {bundle_id} says", fix="build the image again")
+            raise CorruptBlob(f"{folder / name} is not what {bundle_id} says", fix=_AGAIN)
     manifest = Manifest.from_json(text)
     files = {file.path: folder / _inside(file.path) for file in manifest.files}
     return Bundle(bundle_id, manifest, files, oci_manifest)
@@ -99,9 +100,9 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as stream:
             data = stream.read(_LIMIT + 1)
     except OSError as error:
-        raise CorruptBlob(f"{path} cannot be read: {error.strerror}") from error
+        raise CorruptBlob(f"{path} cannot be read: {error.strerror}", fix=_AGAIN) from error
     if len(data) > _LIMIT:
-        raise CorruptBlob(f"{path} is larger than {_LIMIT} bytes")
+        raise CorruptBlob(f"{path} is larger than {_LIMIT} bytes", fix=_AGAIN)
     return data
 
 
@@ -113,5 +114,5 @@ def _inside(path: str) -> PurePosixPath:
     """Gives the path if it stays within its folder."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or not pure.parts:
-        raise CorruptBlob(f"the manifest names {path!r}, which lies outside the bundle")
+        raise CorruptBlob(f"the manifest names {path!r}, which lies outside the bundle", fix=_AGAIN)
     return pure

@@ -63,9 +63,26 @@ class GoldenRows:
 
 
 def choose_rows(sample: Columns, signature: Signature, rows: int = GOLDEN_ROWS) -> Columns:
-    """Gives rows spread evenly over the sample, as the signature's input columns."""
-    chosen = np.unique(np.linspace(0, row_count(sample) - 1, rows).astype(int))
+    """Gives rows of the sample as the signature's input columns: spread evenly, and the first word of each text column.
+
+    A word among numbers makes a column one of text; whether the model takes that, only such a row tells.
+    """
+    spread = np.linspace(0, row_count(sample) - 1, rows).astype(int)
+    words = [_first_word(sample[column.name]) for column in signature.inputs if column.dtype == "string"]
+    chosen = np.unique([*spread, *words])
     return {column.name: _cast(column, sample[column.name][chosen]) for column in signature.inputs}
+
+
+def _first_word(texts: Array) -> int:
+    return next((row for row, text in enumerate(texts) if isinstance(text, str) and not _is_number(text)), 0)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def synthetic_rows(signature: Signature, rows: int = GOLDEN_ROWS) -> Columns:

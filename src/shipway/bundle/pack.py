@@ -104,12 +104,10 @@ def pack(request: PackRequest, store: Store, *, say: Step = lambda _: None) -> P
         signature = adapter.describe(model, request.sample, request.target)
         facts = adapter.facts(model, signature, request.target)
         predictor = adapter.predictor(model, signature)
-        say(f"model {facts.kind}: {len(signature.inputs)} inputs, {', '.join(m.name for m in signature.methods)}")
         golden, synthetic = _golden(predictor, request.sample)
+        say(f"compiling the {facts.kind} to ONNX and comparing their answers")
         probe = choose_rows(request.sample, signature, _PROBE_ROWS) if request.sample is not None else golden.inputs
         compiled = _compile(adapter, model, predictor, probe)
-        if compiled.data is not None:
-            say(f"compiled to ONNX: {compiled.agreement}")
         manifest, files = _assemble(
             request, artefact, detection, facts, signature, golden, compiled, synthetic=synthetic
         )
@@ -150,7 +148,10 @@ def _golden(predictor: Predictor, sample: Columns | None) -> tuple[GoldenRows, b
                 f"the model cannot take rows drawn at random: {error.__cause__ or error.message}",
                 fix="give some rows of the training data with --sample",
             ) from error
-        raise SampleMismatch(f"the model cannot take the sample's rows: {error.__cause__ or error.message}") from error
+        raise SampleMismatch(
+            f"the model cannot take the sample's rows: {error.__cause__ or error.message}",
+            fix="mend what is named in the sample, or leave those rows out",
+        ) from error
 
 
 def _compile(adapter: Adapter, model: object, predictor: Predictor, sample: Columns) -> _Compiled:
@@ -214,7 +215,9 @@ def _tree(root: Path, prefix: str) -> dict[str, Path | bytes]:
         f"{prefix}/{path.relative_to(root).as_posix()}": path for path in sorted(root.rglob("*")) if path.is_file()
     }
     if len(found) > _FILE_LIMIT:
-        raise ArtefactError(f"{root} holds {len(found)} files; at most {_FILE_LIMIT} go into a bundle")
+        raise ArtefactError(
+            f"{root} holds {len(found)} files; at most {_FILE_LIMIT} go into a bundle", fix="name a smaller folder"
+        )
     outside = next((path for path in found.values() if not path.resolve().is_relative_to(root.resolve())), None)
     if outside:
         raise ArtefactError(f"{outside} links to a file outside the artefact", fix="copy the file in its place")

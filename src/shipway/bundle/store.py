@@ -161,14 +161,14 @@ class Store:
             UnknownBundle: no such version.
             UsageError: the alias is no name.
         """
-        check_name(alias)
+        check_name(alias, "alias")
         entry = self._entry(reference)
         tag = f"{entry.id.name}@{alias}"
 
         def edit(index: Index) -> Index:
             target = next((d for d in index.manifests if _tag(d) == f"{entry.id.name}:{entry.id.version}"), None)
             if target is None:
-                raise UnknownBundle(f"{entry.id} was removed meanwhile")
+                raise UnknownBundle(f"{entry.id} was removed meanwhile", fix="shipway list")
             others = tuple(d for d in index.manifests if _tag(d) != tag)
             # The version that an alias means is said too: two versions may have one digest.
             marked = replace(target, annotations={_TAG: tag, "io.shipway.version": str(entry.id.version)})

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from shipway.cli.session import Session, verb
+from shipway.cli.session import Session, complete_reference, verb
 
 __all__ = ["command"]
 
 
 @verb("alias", example="shipway alias diabetes:2 champion")
-@click.argument("ref", metavar="NAME:V")
+@click.argument("ref", metavar="NAME:V", shell_complete=complete_reference)
 @click.argument("alias")
 def command(session: Session, ref: str, alias: str) -> None:
     """Lets ALIAS point at version V of the model NAME, wherever it pointed before."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shipway.cli.output import table
-from shipway.cli.session import Session, verb
+from shipway.cli.session import Session, complete_reference, verb
 
 if TYPE_CHECKING:
     from shipway.bundle.bundle import Bundle
@@ -31,7 +31,7 @@ __all__ = ["command", "make_image"]
     "shipway build diabetes --tag diabetes:1 --load\n"
     "shipway build diabetes --tag diabetes:1 --dockerfile context",
 )
-@click.argument("ref")
+@click.argument("ref", shell_complete=complete_reference)
 @click.option("--tag", required=True, metavar="T", help="What the image is called.")
 @click.option(
     "--base", metavar="BASE", help="oci:FOLDER[:TAG], FILE.tar or REGISTRY/NAME:TAG.  [default: Docker's python:X-slim]"

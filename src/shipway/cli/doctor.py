@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import shutil
 import socket
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from shipway.cli.output import count
 from shipway.cli.session import Session, verb
 
 __all__ = ["Finding", "command"]
@@ -20,6 +22,7 @@ Severity = Literal["ok", "missing", "problem"]
 _MARKS = {"ok": "ok     ", "missing": "missing", "problem": "PROBLEM"}
 _STYLES = {"ok": "green", "missing": "yellow", "problem": "red"}
 _LEAST_DISK = 1 << 30
+_OTHER_STORE = "set SHIPWAY_STORE to another folder"
 
 # Distribution, what it is for, and the extra that brings it; the core is there, or this would not run.
 _PACKAGES = (
@@ -100,15 +103,18 @@ def _store(session: Session) -> Iterator[Finding]:
     try:
         entries = session.store().list()
     except (ShipwayError, OSError) as error:
-        fix = getattr(error, "fix", "") or "set SHIPWAY_STORE to another folder"
+        fix = getattr(error, "fix", "") or _OTHER_STORE
         yield Finding("problem", "store", str(getattr(error, "message", error)), fix)
+        return
+    if not os.access(path, os.W_OK):
+        yield Finding("missing", "store", f"{path} can be read only: nothing can be packed", _OTHER_STORE)
         return
     free = shutil.disk_usage(path).free
     enough = free >= _LEAST_DISK
     yield Finding(
         "ok" if enough else "problem",
         "store",
-        f"{path}: {len(entries)} bundles, {free / 1e9:,.1f} GB free",
+        f"{path}: {count(len(entries), 'bundle')}, {free / 1e9:,.1f} GB free",
         "" if enough else "shipway store gc, or set SHIPWAY_STORE to another disk",
     )
 

@@ -58,7 +58,7 @@ class Verbs(click.Group):
         """Gives the verbs in the order in which a user meets them."""
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Imports a verb."""
         name = _OTHER_NAMES.get(cmd_name, cmd_name)
         if name not in VERBS:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from shipway.cli.output import table
-from shipway.cli.session import Session, verb
+from shipway.cli.session import Session, complete_reference, verb
 
 __all__ = ["command"]
 
 
 @verb("list", example="shipway list\nshipway list diabetes --json")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_reference)
 def command(session: Session, name: str | None) -> None:
     """Lists the bundles in the store: all, or the versions of NAME."""
     from shipway.spec.reference import NameReference

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from shipway.cli.output import count
-from shipway.cli.session import Session, verb
+from shipway.cli.session import Session, complete_reference, verb
 
 if TYPE_CHECKING:
     from shipway.bundle.records import Format
@@ -31,7 +31,7 @@ Answer = Callable[[list[dict[str, Any]]], list[Any]]
     example="shipway predict diabetes --data new.csv --out out.csv\nshipway predict http://127.0.0.1:8000 --data -",
     facts=False,
 )
-@click.argument("ref", metavar="REF|URL")
+@click.argument("ref", metavar="REF|URL", shell_complete=complete_reference)
 @click.option(
     "--data",
     required=True,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from shipway.cli.session import Session, verb
+from shipway.cli.session import Session, complete_reference, verb
 
 __all__ = ["command"]
 
 
 @verb("remove", example="shipway remove diabetes:1\nshipway remove diabetes@champion\nshipway remove diabetes --yes")
-@click.argument("ref")
+@click.argument("ref", shell_complete=complete_reference)
 @click.option("--yes", "-y", is_flag=True, help="Remove all versions of a model without asking.")
 def command(session: Session, ref: str, yes: bool) -> None:
     """Removes a version, an alias, or all versions of a model. `shipway store gc` frees the space."""

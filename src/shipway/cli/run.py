@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shipway.cli.session import Session, verb
+from shipway.cli.session import Session, complete_reference, verb
 
 if TYPE_CHECKING:
     from shipway.image.engine import Engine
@@ -24,7 +24,7 @@ _READY_SECONDS = 60.0
 
 
 @verb("run", example="shipway run diabetes\nshipway run registry.example/diabetes:1 --port 9000", facts=False)
-@click.argument("ref", metavar="REF|IMAGE")
+@click.argument("ref", metavar="REF|IMAGE", shell_complete=complete_reference)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shipway.cli.session import Session, verb
+from shipway.cli.session import Session, complete_reference, verb
 
 if TYPE_CHECKING:
     from shipway.serve.engine.engine import LoadedModel
@@ -22,7 +22,7 @@ __all__ = ["access_log", "command"]
     example="shipway serve diabetes\nshipway serve diabetes iris@champion --default iris --port 9000",
     facts=False,
 )
-@click.argument("refs", nargs=-1, required=True, metavar="REF...")
+@click.argument("refs", nargs=-1, required=True, metavar="REF...", shell_complete=complete_reference)
 @click.option("--port", type=click.IntRange(0, 65535), help="HTTP port; 0 takes a free one.  [default: 8000]")
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--default", metavar="NAME", help="The model that answers POST /.")

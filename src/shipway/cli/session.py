@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shipway.bundle.store import Store
     from shipway.spec.settings import Resolved
 
-__all__ = ["Session", "verb"]
+__all__ = ["Session", "complete_reference", "verb"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,22 @@ class Session:
         from shipway.cli.references import find_bundle
 
         return find_bundle(self, text)
+
+
+def complete_reference(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Gives the names, versions and aliases in the store that begin so, for the shell; nothing where it has none."""
+    from shipway.errors import ShipwayError
+
+    session = Session(os.environ, Output(quiet=True))
+    try:
+        entries = session.store().list() if session.store_path.is_dir() else ()
+    except (ShipwayError, OSError):
+        return []
+    known = [entry.id.name for entry in entries]
+    if ":" in incomplete or "@" in incomplete:
+        known = [f"{entry.id.name}:{entry.id.version}" for entry in entries]
+        known += [f"{entry.id.name}@{alias}" for entry in entries for alias in entry.aliases]
+    return sorted({name for name in known if name.startswith(incomplete)})
 
 
 def verb(name: str, *, example: str, facts: bool = True) -> Callable[[Callable[..., None]], click.Command]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shipway.cli.output import table
-from shipway.cli.session import Session, verb
+from shipway.cli.session import Session, complete_reference, verb
 
 if TYPE_CHECKING:
     from shipway.bundle.bundle import Bundle
@@ -18,7 +18,7 @@ __all__ = ["command", "compiled_text", "formula_text", "golden_text"]
 
 
 @verb("show", example="shipway show diabetes\nshipway show diabetes:1 --json")
-@click.argument("ref")
+@click.argument("ref", shell_complete=complete_reference)
 def command(session: Session, ref: str) -> None:
     """Shows what the bundle REF holds: model, signature, files, and the formula of a linear model."""
     import msgspec

@@ -5,6 +5,7 @@ What is sent and how an answer is read are plain functions; the two clients only
 
 from __future__ import annotations
 
+import math
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -45,7 +46,7 @@ _ERRORS: dict[int, type[ShipwayError]] = {
 
 
 def rows_to_json(rows: Any) -> Any:
-    """Gives rows as the JSON value that the plain form takes.
+    """Gives rows as the JSON value that the plain form takes; NaN becomes null, as JSON has no other word for it.
 
     Args:
         rows: a DataFrame, a dict of columns or of one record, a list of records or rows, an array [rows, columns].
@@ -62,18 +63,25 @@ class _Call:
 
     def __init__(self, method: str, rows: Any, model: str | None) -> None:
         self.path = "/" if model is None and method == "predict" else f"/models/{quote(model or '', safe='')}/{method}"
-        self.content = msgspec.json.encode(rows_to_json(rows), enc_hook=_plain)
+        value = rows_to_json(rows)
+        if _holds_infinity(value):
+            raise InvalidInput(
+                "a value is infinite, which JSON cannot say", fix="send finite numbers, or NaN for missing"
+            )
+        self.content = msgspec.json.encode(value, enc_hook=_plain)
 
     @staticmethod
     def read(status: int, body: bytes) -> Any:
-        """Gives the answer's prediction: an array for rows, a plain value for one record.
+        """Gives the answer's prediction: an array for rows, a plain value for one record; of several outputs a dict.
 
         Raises:
             RequestError, Unavailable: the server refused; with its own words and fix.
             RemoteError: the answer is none of a Shipway server.
         """
-        prediction = _read(status, body)["prediction"]
-        return np.array(prediction) if isinstance(prediction, list) else prediction
+        prediction = _read(status, body).get("prediction")
+        if isinstance(prediction, dict):
+            return {name: _array(value) for name, value in prediction.items()}
+        return _array(prediction)
 
 
 class _Base:
@@ -224,12 +232,12 @@ def _read(status: int, body: bytes) -> dict[str, Any]:
     try:
         answer = msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.DecodeError as error:
-        raise RemoteError(f"the answer (status {status}) is none of a Shipway server") from error
+        raise _foreign(status) from error
     if status < 300:
         return answer
     said = answer.get("error")
     if not isinstance(said, dict):
-        raise RemoteError(f"the answer (status {status}) is none of a Shipway server")
+        raise _foreign(status)
     message, fix = (
         f"{said.get('message', 'refused')} (request {said.get('request_id', 'unknown')})",
         said.get("fix", ""),
@@ -240,16 +248,32 @@ def _read(status: int, body: bytes) -> dict[str, Any]:
     raise kind(message, fix=fix)
 
 
+def _array(value: Any) -> Any:
+    return np.array(value) if isinstance(value, list) else value
+
+
 def _only(names: list[str]) -> str:
     if len(names) != 1:
         raise UnknownModel(f"the server has {len(names)} models", fix=f"name one: model={names[0]!r}" if names else "")
     return names[0]
 
 
+def _foreign(status: int) -> RemoteError:
+    return RemoteError(f"the answer (status {status}) is none of a Shipway server", fix="check the address")
+
+
 def _unreachable(url: str, error: Exception) -> RemoteError:
     return RemoteError(
         f"no answer from {url}: {str(error) or type(error).__name__}", fix="is the server running? shipway serve NAME"
     )
+
+
+def _holds_infinity(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_infinity, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_infinity, value))
+    return isinstance(value, float) and math.isinf(value)
 
 
 def _plain(value: Any) -> Any:

@@ -25,6 +25,8 @@ def detect(artefact: Path) -> tuple[Adapter, Detection]:
     """
     if not artefact.exists():
         raise NotAModel(f"there is no file or folder {artefact}", fix="check the path")
+    if not (artefact.is_file() or artefact.is_dir()):  # a pipe would be waited for, a device read without end
+        raise NotAModel(f"{artefact} is neither a file nor a folder", fix="write the model to a file first")
     for adapter in ADAPTERS:
         detection = adapter.detect(artefact)
         if detection is not None:

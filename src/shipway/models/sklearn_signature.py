@@ -166,10 +166,13 @@ def _row(inputs: tuple[Column, ...], features: Columns | None) -> Columns:
 
 def _methods(model: Any, make: InputMaker, row: Columns, *, sampled: bool) -> Iterator[Method]:
     """Gives the methods that answer the row; the first must."""
+    from sklearn.base import is_classifier, is_regressor
+
     classes = getattr(model, "classes_", None)
     first = True
     for name in _METHODS:
-        if not hasattr(model, name):
+        # What an ensemble calls transform are its members' predictions, which nobody asks a server for.
+        if not hasattr(model, name) or (name == "transform" and (is_classifier(model) or is_regressor(model))):
             continue
         try:
             answer = getattr(model, name)(make(row))

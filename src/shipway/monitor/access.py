@@ -9,7 +9,7 @@ __all__ = ["AccessRecord"]
 
 @dataclass(slots=True)
 class AccessRecord:
-    """One answered request. No header and no value of a body is in it, so no secret can be.
+    """One answered request. No value of a body and no header but the request's id is in it, so no secret is.
 
     Not frozen, for one is made for every request and a frozen one takes three times as long to make.
 

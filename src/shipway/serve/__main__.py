@@ -53,12 +53,13 @@ def _settings(given: argparse.Namespace) -> Settings:
         "server.allow_pickle": given.allow_pickle,
     }
     file: dict[str, Any] = {}
-    if given.config:
+    config = given.config or os.environ.get("SHIPWAY_CONFIG")
+    if config:
         try:
-            file = tomllib.loads(given.config.read_text(encoding="utf-8"))
+            file = tomllib.loads(Path(config).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise UsageError(f"{given.config} cannot be read: {error}") from error
-    return resolve(flags, os.environ, file, file_name=str(given.config)).settings
+            raise UsageError(f"{config} cannot be read: {error}") from error
+    return resolve(flags, os.environ, file, file_name=str(config)).settings
 
 
 def _access_log(server: Server) -> AccessLog:

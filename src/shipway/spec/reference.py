@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from shipway.errors import UsageError
 
@@ -97,8 +98,8 @@ class BundleId:
         return cls(match[1], int(match[2]), match[3])
 
 
-def check_name(name: str) -> str:
-    """Gives `name` back if a model may be called so.
+def check_name(name: str, what: Literal["name", "alias"] = "name") -> str:
+    """Gives `name` back if a model, or an alias of one, may be called so.
 
     Raises:
         UsageError: it may not; the fix proposes a name near it.
@@ -106,9 +107,11 @@ def check_name(name: str) -> str:
     if NAME.fullmatch(name) and len(name) <= MAX_NAME:
         return name
     near = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:MAX_NAME].strip("-")
+    shown = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
+    proposal = f"--name {near}" if what == "name" else f"call it {near}"
     raise UsageError(
-        f"{name!r} cannot be a model's name: at most {MAX_NAME} of a-z and 0-9, joined by single '-' or '_'",
-        fix=f"--name {near}" if near else "choose another name",
+        f"{shown!r} cannot be a model's {what}: at most {MAX_NAME} of a-z and 0-9, joined by single '-' or '_'",
+        fix=proposal if near else f"choose another {what}",
     )
 
 

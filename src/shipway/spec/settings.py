@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
 import msgspec
 
@@ -47,9 +47,9 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     host: str = "127.0.0.1"
-    port: int = 8000
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
     default: str = ""
-    drain_seconds: float = 5.0
+    drain_seconds: Annotated[float, msgspec.Meta(ge=0)] = 5.0
     allow_pickle: bool = False
     log: Literal["auto", "text", "json", "off"] = "auto"
 
@@ -64,10 +64,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         waiting: most requests that may wait for a model at once.
     """
 
-    body_bytes: int = 32 * 1024 * 1024
-    rows: int = 100_000
-    seconds: float = 30.0
-    waiting: int = 256
+    body_bytes: Annotated[int, msgspec.Meta(ge=1)] = 32 * 1024 * 1024
+    rows: Annotated[int, msgspec.Meta(ge=1)] = 100_000
+    seconds: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    waiting: Annotated[int, msgspec.Meta(ge=1)] = 256
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
@@ -27,8 +26,6 @@ from shipway.spec.served import ServedModel
 from shipway.spec.signature import Columns
 
 __all__ = ["Engine", "LoadedModel"]
-
-_logger = logging.getLogger("shipway.engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +203,5 @@ def _timed_call(model: LoadedModel, request: Request, metrics: Metrics) -> Colum
 def _whose_fault(error: ModelError) -> ShipwayError:
     """A model that raises ValueError says that it cannot take these values (an unknown category, say)."""
     if isinstance(error.__cause__, ValueError):
-        _logger.info("the model refused the rows: %s", error.__cause__)
         return InvalidInput("the model cannot take these values", fix="the server's log has the model's own words")
     return error

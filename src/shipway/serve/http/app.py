@@ -13,7 +13,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 
-from shipway.errors import Draining, MethodNotAllowed, ShipwayError, Unauthorized, Unavailable, edge
+from shipway.errors import Draining, MethodNotAllowed, ModelError, ShipwayError, Unauthorized, Unavailable, edge
 from shipway.monitor.access import AccessRecord
 from shipway.monitor.metrics import Metrics
 from shipway.serve.http.access import AccessLog
@@ -81,15 +81,12 @@ class App:
             response = await route.handler(exchange)
         except ShipwayError as problem:
             protocol = self._router.protocol_of(request.path) or protocol
-            response, error = _error_response(problem, exchange, protocol), type(problem).__name__
+            response, error = _error_response(_shown(problem, exchange), exchange, protocol), type(problem).__name__
         except (ConnectionError, asyncio.CancelledError):
             self._tell(exchange, protocol, 499, now() - started, "CallerGone")
             raise
         except Exception as problem:
-            # Ours to mend: the caller gets the id, the log the rest.
-            _logger.exception("request %s failed", exchange.id)
-            failure = ShipwayError("the server failed; its log has the reason under this request's id")
-            response, error = _error_response(failure, exchange, protocol), type(problem).__name__
+            response, error = _error_response(_shown(problem, exchange), exchange, protocol), type(problem).__name__
         finally:
             self._metrics.inflight -= 1
         self._finish(exchange, response)
@@ -147,6 +144,16 @@ def _request_id(request: HttpRequest) -> str:
         if _REQUEST_ID.fullmatch(text):
             return text
     return secrets.token_hex(8)
+
+
+def _shown(problem: Exception, exchange: Exchange) -> ShipwayError:
+    """Gives what the caller is told. What is not his to mend, or is in the model's own words, only the log is told."""
+    if isinstance(problem, ShipwayError) and edge(problem).http != 500:
+        if isinstance(problem.__cause__, ModelError):
+            _logger.warning("request %s: %s", exchange.id, problem.__cause__.message)
+        return problem
+    _logger.error("request %s failed", exchange.id, exc_info=problem)
+    return ShipwayError("the model or the server failed", fix="the server's log has the reason under this request's id")
 
 
 def _error_response(error: ShipwayError, exchange: Exchange, protocol: Protocol) -> HttpResponse:

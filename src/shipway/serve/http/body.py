@@ -68,7 +68,7 @@ def decode_json(body: bytes) -> Any:
         # A number past float64's range: read as infinite, so that the signature's check names its column.
         return _decode_leniently(body)
     except msgspec.DecodeError as error:
-        # Bare NaN, and Infinity, are no JSON, but clients of V2 send them (specs/v2.md, 2).
+        # Bare NaN, and Infinity, are no JSON, but clients of V2 send them all the same.
         if b"NaN" in body or b"Infinity" in body:
             return _decode_leniently(body)
         raise MalformedBody(f"the body is no JSON: {str(error).removeprefix('JSON is malformed: ')}") from error

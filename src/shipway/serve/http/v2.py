@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, V2, over REST with JSON tensors (specs/v2.md, sections 1 to 5).
+"""The Open Inference Protocol, V2, over REST with JSON tensors, as its specification and its clients have it.
 
 A table of numbers of one dtype is one tensor `input` [-1, columns]; tensors named as its columns are taken too. Mixed
 columns are one tensor each. Outputs are named after the methods; asking for an output asks the method. Tensor models
@@ -142,7 +142,7 @@ class _V2:
         except msgspec.ValidationError as error:
             raise MalformedBody(f"the body is no inference request: {error}") from error
         methods = _wanted(model.signature, request.outputs)
-        exchange.method = ",".join(methods)
+        exchange.method = next(iter(methods))
         columns, rows = _columns(model.signature, request.inputs, self._limits.rows)
         exchange.rows = rows
         outputs: list[dict[str, Any]] = []
