@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,26 +63,32 @@ class GoldenRows:
 
 
 def choose_rows(sample: Columns, signature: Signature, rows: int = GOLDEN_ROWS) -> Columns:
-    """Gives rows of the sample as the signature's input columns: spread evenly, and the first word of each text column.
+    """Gives rows of the sample as the signature's input columns: spread evenly, and a word of each column of text.
 
-    A word among numbers makes a column one of text; whether the model takes that, only such a row tells.
+    One word among numbers makes a column one of text; whether the model takes that, only the row with it tells.
     """
-    spread = np.linspace(0, row_count(sample) - 1, rows).astype(int)
-    words = [_first_word(sample[column.name]) for column in signature.inputs if column.dtype == "string"]
+    spread = np.unique(np.linspace(0, row_count(sample) - 1, rows).astype(int)).tolist()
+    texts = [sample[column.name] for column in signature.inputs if column.dtype == "string"]
+    words = [row for cells in texts for row in _first_word(cells, spread)]
     chosen = np.unique([*spread, *words])
     return {column.name: _cast(column, sample[column.name][chosen]) for column in signature.inputs}
 
 
-def _first_word(texts: Array) -> int:
-    return next((row for row, text in enumerate(texts) if isinstance(text, str) and not _is_number(text)), 0)
+def _first_word(cells: Array, chosen: Sequence[int]) -> list[int]:
+    """Gives the first row with a text that is no number, if none of the chosen ones has one."""
+    if any(_is_word(cells[row]) for row in chosen):
+        return []
+    return [row for row, cell in enumerate(cells) if _is_word(cell)][:1]
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
+def _is_word(cell: object) -> bool:
+    if not isinstance(cell, str):
         return False
-    return True
+    try:
+        float(cell)
+    except ValueError:
+        return True
+    return False
 
 
 def synthetic_rows(signature: Signature, rows: int = GOLDEN_ROWS) -> Columns:

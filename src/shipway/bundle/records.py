@@ -149,7 +149,7 @@ def _number_or_none(cell: Any) -> float | None:
 def _csv_records(stream: TextIO) -> Iterator[dict[str, Any]]:
     head = stream.readline()
     if not head:
-        raise UsageError("the data is empty: no header line", fix="let the first line name the columns, and rows follow")
+        raise UsageError("the data is empty: no header line", fix="let the first line name the columns")
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(chain([head], stream), delimiter=delimiter, strict=True)
     names = [name.strip() for name in next(reader, [])]

@@ -223,10 +223,14 @@ def _position(stream: TextIO) -> int:
 @contextlib.contextmanager
 def _output(path: Path | None) -> Iterator[TextIO]:
     """Gives where to write. A file appears under its name when it is whole."""
+    from shipway.errors import UsageError
+
     if path is None:
         yield sys.stdout
         sys.stdout.flush()
         return
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}", fix=f"mkdir {path.parent}")
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("w", encoding="utf-8", newline="") as stream:

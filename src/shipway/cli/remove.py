@@ -28,7 +28,9 @@ def command(session: Session, ref: str, yes: bool) -> None:
         question = f"remove all {len(store.list(reference.name))} versions of {reference.name}?"
         if not sys.stdin.isatty():
             raise UsageError(f"{ref!r} names several versions", fix=f"shipway remove {ref} --yes, or name one: {ref}:1")
-        click.confirm(question, abort=True, err=True)
+        if not click.confirm(question, err=True):
+            session.out.say("nothing was removed")
+            return
     gone = store.remove(reference)
     text = f"removed {', '.join(f'{bundle.name}:{bundle.version}' for bundle in gone) or reference}"
     session.out.facts({"removed": [str(bundle) for bundle in gone] or [str(reference)]}, text)

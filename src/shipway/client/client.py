@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
 
 import msgspec
@@ -52,10 +52,18 @@ def rows_to_json(rows: Any) -> Any:
         rows: a DataFrame, a dict of columns or of one record, a list of records or rows, an array [rows, columns].
     """
     if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
-        return {str(name): rows[name].tolist() for name in rows.columns}
+        return {str(name): _cells(rows[name]) for name in rows.columns}
     if isinstance(rows, dict):
         return {name: _plain(value) for name, value in rows.items()}
     return _plain(rows)
+
+
+class _Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    body: bytes
+    retry_after: str = ""
 
 
 class _Call:
@@ -68,17 +76,17 @@ class _Call:
             raise InvalidInput(
                 "a value is infinite, which JSON cannot say", fix="send finite numbers, or NaN for missing"
             )
-        self.content = msgspec.json.encode(value, enc_hook=_plain)
+        self.content = msgspec.json.encode(value, enc_hook=_sendable)
 
     @staticmethod
-    def read(status: int, body: bytes) -> Any:
+    def read(answer: _Answer) -> Any:
         """Gives the answer's prediction: an array for rows, a plain value for one record; of several outputs a dict.
 
         Raises:
             RequestError, Unavailable: the server refused; with its own words and fix.
             RemoteError: the answer is none of a Shipway server.
         """
-        prediction = _read(status, body).get("prediction")
+        prediction = _part(answer, "prediction", Any)
         if isinstance(prediction, dict):
             return {name: _array(value) for name, value in prediction.items()}
         return _array(prediction)
@@ -135,11 +143,11 @@ class Client(_Base):
         if model is None and method != "predict":
             model = _only([described["name"] for described in self.models()])
         call = _Call(method, rows, model)
-        return call.read(*self._send("POST", call.path, call.content))
+        return call.read(self._send("POST", call.path, call.content))
 
     def models(self) -> list[dict[str, Any]]:
         """Gives what the server serves: name, version, digest, kind and signature of each model."""
-        return list(_read(*self._send("GET", "/models"))["models"])
+        return list(_part(self._send("GET", "/models"), "models", list[dict[str, Any]]))
 
     def signature(self, model: str | None = None) -> Signature:
         """Gives the signature of a model, or of the only one."""
@@ -161,14 +169,14 @@ class Client(_Base):
     ) -> None:
         self.close()
 
-    def _send(self, http_method: str, path: str, content: bytes | None = None) -> tuple[int, bytes]:
+    def _send(self, http_method: str, path: str, content: bytes | None = None) -> _Answer:
         import httpx
 
         try:
             response = self._http.request(http_method, path, content=content)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise _unreachable(self._url, error) from error
-        return response.status_code, response.content
+        return _Answer(response.status_code, response.content, response.headers.get("retry-after", ""))
 
 
 class AsyncClient(_Base):
@@ -200,11 +208,11 @@ class AsyncClient(_Base):
         if model is None and method != "predict":
             model = _only([described["name"] for described in await self.models()])
         call = _Call(method, rows, model)
-        return call.read(*await self._send("POST", call.path, call.content))
+        return call.read(await self._send("POST", call.path, call.content))
 
     async def models(self) -> list[dict[str, Any]]:
         """Gives what the server serves: name, version, digest, kind and signature of each model."""
-        return list(_read(*await self._send("GET", "/models"))["models"])
+        return list(_part(await self._send("GET", "/models"), "models", list[dict[str, Any]]))
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -218,19 +226,20 @@ class AsyncClient(_Base):
     ) -> None:
         await self.close()
 
-    async def _send(self, http_method: str, path: str, content: bytes | None = None) -> tuple[int, bytes]:
+    async def _send(self, http_method: str, path: str, content: bytes | None = None) -> _Answer:
         import httpx
 
         try:
             response = await self._http.request(http_method, path, content=content)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise _unreachable(self._url, error) from error
-        return response.status_code, response.content
+        return _Answer(response.status_code, response.content, response.headers.get("retry-after", ""))
 
 
-def _read(status: int, body: bytes) -> dict[str, Any]:
+def _read(received: _Answer) -> dict[str, Any]:
+    status = received.status
     try:
-        answer = msgspec.json.decode(body, type=dict[str, Any])
+        answer = msgspec.json.decode(received.body, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise _foreign(status) from error
     if status < 300:
@@ -245,6 +254,8 @@ def _read(status: int, body: bytes) -> dict[str, Any]:
     kind = _ERRORS.get(status, RequestError if status < 500 else RemoteError)
     if kind is InvalidInput:
         raise InvalidInput(message, column=said.get("column"), row=said.get("row"), fix=fix)
+    if issubclass(kind, Unavailable) and received.retry_after.isdigit():
+        raise kind(message, retry_after=int(received.retry_after), fix=fix)
     raise kind(message, fix=fix)
 
 
@@ -256,6 +267,14 @@ def _only(names: list[str]) -> str:
     if len(names) != 1:
         raise UnknownModel(f"the server has {len(names)} models", fix=f"name one: model={names[0]!r}" if names else "")
     return names[0]
+
+
+def _part(received: _Answer, name: str, kind: Any) -> Any:
+    """Gives what an answer holds under `name`, of that kind."""
+    try:
+        return msgspec.convert(_read(received)[name], kind)
+    except (KeyError, msgspec.ValidationError) as error:
+        raise _foreign(received.status) from error
 
 
 def _foreign(status: int) -> RemoteError:
@@ -274,6 +293,21 @@ def _holds_infinity(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_holds_infinity, value))
     return isinstance(value, float) and math.isinf(value)
+
+
+def _cells(column: Any) -> list[Any]:
+    """Gives a DataFrame's column as plain values; what is missing, in any of pandas' words, as None."""
+    cells = column.to_numpy(dtype=object, na_value=None) if getattr(column, "hasnans", False) else column
+    return list(cells.tolist())
+
+
+def _sendable(value: Any) -> Any:
+    plain = _plain(value)
+    if type(plain) is type(value):
+        raise InvalidInput(
+            f"a {type(value).__name__} cannot be sent", fix="send numbers, texts, true and false, and None for missing"
+        )
+    return plain
 
 
 def _plain(value: Any) -> Any:
