@@ -6,6 +6,7 @@ import functools
 import platform as machine
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,12 @@ __all__ = ["command", "make_image"]
     help="Use this lock, or write it if it is not there.",
 )
 @click.option("--check", is_flag=True, help="Build twice, apart, and compare the digests.")
-@click.option("--max-size", type=float, metavar="MB", help="Fail if it adds more than this to its base, compressed.")
+@click.option(
+    "--max-size",
+    type=click.FloatRange(min=0),
+    metavar="MB",
+    help="Fail if it adds more than this to its base, compressed.",
+)
 @click.option("--insecure", is_flag=True, help="Allow plain HTTP to the base's registry.")
 def command(
     session: Session,
@@ -88,24 +94,43 @@ def command(
     from shipway.spec.image import ImageReference, Platform
 
     name = ImageReference.parse(tag).tagged
+    targets = [Platform.parse(text.strip()) for text in platforms.split(",")]
     if not (output or load or dockerfile or check):
         raise UsageError("nothing says where the image goes", fix="--output FILE.tar, --load, or --dockerfile DIR")
+    if dockerfile and (output or load or check or base or lock):
+        raise UsageError(
+            "--dockerfile writes a context and builds nothing", fix="give it with --tag and --python alone"
+        )
+    if lock and len(targets) > 1:
+        raise UsageError("a lock is of one platform", fix="build each platform with a --lock of its own")
     bundle = session.bundle(ref)
     if dockerfile:
         _write_context(session, bundle, dockerfile, python, tag)
         return
-    images = []
-    for text in platforms.split(","):
-        target = Platform.parse(text.strip())
-        image, parts = make_image(session, bundle, target, base=base, python=python, lock_file=lock, insecure=insecure)
+    built = [
+        make_image(session, bundle, target, base=base, python=python, lock_file=lock, insecure=insecure)
+        for target in targets
+    ]
+    for one in built:
         if check:
-            _check(session, bundle, image, parts)
-        if max_size:
-            check_size(image, int(max_size * 1e6))
-        images.append(image)
+            _check(session, bundle, one)
+        if max_size is not None:
+            check_size(one.image, int(max_size * 1e6))
+    images = [one.image for one in built]
     written = _write(session, images, name, output, load=load)
+    if output and not lock:
+        written += _write_locks(built, output)
     facts = {"tag": str(name), "written": written, "images": [_facts(image) for image in images]}
     session.out.facts(facts, "\n\n".join(_text(image) for image in images))
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An image with what it was built from."""
+
+    image: Image
+    base: BaseImage
+    lock: Lock
 
 
 def make_image(
@@ -117,8 +142,8 @@ def make_image(
     python: str | None = None,
     lock_file: Path | None = None,
     insecure: bool = False,
-) -> tuple[Image, tuple[BaseImage, Lock]]:
-    """Builds the image of a bundle for one platform; gives what it was built from, too."""
+) -> Built:
+    """Builds the image of a bundle for one platform."""
     from shipway.image.build import build, lock_note
     from shipway.image.cache import Cache
     from shipway.image.lock import Lock, check_lock, pins_of, resolve
@@ -143,7 +168,7 @@ def make_image(
             write_whole(lock_file, lock.text.encode())
     session.out.say(f"dependencies: {', '.join(f'{wheel.name} {wheel.version}' for wheel in lock.wheels)}")
     image = build(bundle, Contract.of(bundle.manifest), base_image, lock, cache)
-    return image, (base_image, lock)
+    return Built(image, base_image, lock)
 
 
 def _base(
@@ -203,25 +228,26 @@ def _check_python(bundle: Bundle, base: BaseImage) -> None:
         )
 
 
-def _check(session: Session, bundle: Bundle, image: Image, parts: tuple[BaseImage, Lock]) -> None:
+def _check(session: Session, bundle: Bundle, built: Built) -> None:
     """Builds again with nothing of the first build but the wheels, and compares."""
     from shipway.errors import MachineError
     from shipway.image.build import build
     from shipway.image.cache import Cache
     from shipway.spec.contract import Contract
 
-    base, lock = parts
     first = Cache(session.cache_path)
     with tempfile.TemporaryDirectory(prefix="shipway-check-") as folder:
         second = Cache(Path(folder))
-        for wheel in lock.wheels:
+        for wheel in built.lock.wheels:
             copy = second.wheel(wheel.sha256, wheel.filename)
             copy.parent.mkdir(parents=True)
             shutil.copyfile(first.wheel(wheel.sha256, wheel.filename), copy)
-        again = build(bundle, Contract.of(bundle.manifest), base, lock, second)
-    if again.descriptor.digest != image.descriptor.digest:
-        raise MachineError(f"two builds gave {image.descriptor.digest} and {again.descriptor.digest}", fix="tell us")
-    session.out.say(f"built twice, the same digest: {image.descriptor.digest}")
+        again = build(bundle, Contract.of(bundle.manifest), built.base, built.lock, second)
+    if again.descriptor.digest != built.image.descriptor.digest:
+        raise MachineError(
+            f"two builds gave {built.image.descriptor.digest} and {again.descriptor.digest}", fix="tell us"
+        )
+    session.out.say(f"built twice, the same digest: {built.image.descriptor.digest}")
 
 
 def _write(
@@ -245,6 +271,19 @@ def _write(
         load_image(_own(images), name, engine.tool)
         written.append(engine.tool)
         session.out.say(f"loaded into {engine.tool}: {engine.tool} run --rm -p 8000:8000 {name}")
+    return written
+
+
+def _write_locks(built: list[Built], output: Path) -> list[str]:
+    """Writes each lock beside the output: with it, `--lock` gives the same digest on another machine."""
+    from shipway.oci.files import write_whole
+
+    written = []
+    for one in built:
+        architecture = f".{one.image.platform.architecture}" if len(built) > 1 else ""
+        place = output.with_name(f"{output.name}{architecture}.lock")
+        write_whole(place, one.lock.text.encode())
+        written.append(str(place))
     return written
 
 

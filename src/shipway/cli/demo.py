@@ -207,7 +207,7 @@ def _build(session: Session, step: _Steps, bundle: Bundle, output: Path, image: 
     archive = output / f"{_NAME}.tar"
     step.typed(f"shipway build {_NAME} --tag {image} --output {archive}")
     try:
-        built, _ = make_image(session, bundle, Platform.parse("linux/amd64"), base=base)
+        built = make_image(session, bundle, Platform.parse("linux/amd64"), base=base).image
     except ShipwayError as error:
         step.note(f"skipped: {error.message} ({error.fix})")
         return

@@ -73,7 +73,7 @@ def _build(session: Session, engine: Engine, ref: str, base: str | None) -> tupl
     bundle = session.bundle(ref)
     name = ImageReference.parse(f"shipway/{bundle.id.name}:{bundle.id.version}")
     architecture = engine.call("version", "--format", "{{.Server.Arch}}")
-    image, _ = make_image(session, bundle, Platform.parse(f"linux/{architecture}"), base=base)
+    image = make_image(session, bundle, Platform.parse(f"linux/{architecture}"), base=base).image
     load(image, name, engine.tool)
     return str(name), Contract.of(bundle.manifest)
 
