@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import msgspec
 
@@ -21,7 +21,7 @@ from shipway.errors import CorruptBlob, UnknownBundle
 from shipway.spec.manifest import Manifest
 from shipway.spec.reference import BundleId
 
-__all__ = ["check_files", "folder_files", "is_bundle_folder", "read_folder", "read_models"]
+__all__ = ["check_files", "folder_files", "inside", "is_bundle_folder", "read_folder", "read_models"]
 
 _ID, _OCI_MANIFEST, _MANIFEST = "id", "oci-manifest.json", "bundle.json"
 _LIMIT = 16 * 1024 * 1024
@@ -55,7 +55,7 @@ def read_folder(folder: Path) -> Bundle:
         if _digest(data) != digest:
             raise CorruptBlob(f"{folder / name} is not what {bundle_id} says", fix=_AGAIN)
     manifest = Manifest.from_json(text)
-    files = {file.path: folder / _inside(file.path) for file in manifest.files}
+    files = {file.path: folder / inside(file.path) for file in manifest.files}
     return Bundle(bundle_id, manifest, files, oci_manifest)
 
 
@@ -110,9 +110,13 @@ def _digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def _inside(path: str) -> PurePosixPath:
-    """Gives the path if it stays within its folder."""
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or not pure.parts:
+def inside(path: str) -> PurePosixPath:
+    """Gives a manifest's path if it stays within the bundle's folder, on every system.
+
+    Raises:
+        CorruptBlob: it does not.
+    """
+    windows = PureWindowsPath(path)  # which also takes `/` for a separator
+    if windows.drive or windows.root or ".." in windows.parts or not windows.parts:
         raise CorruptBlob(f"the manifest names {path!r}, which lies outside the bundle", fix=_AGAIN)
-    return pure
+    return PurePosixPath(path)

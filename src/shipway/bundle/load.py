@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from shipway.bundle.bundle import Bundle
-from shipway.bundle.folder import check_files
+from shipway.bundle.folder import check_files, inside
 from shipway.bundle.golden import GoldenRows
 from shipway.errors import DangerousPickle, VersionMismatch
 from shipway.models.adapter import Opening, Predictor
@@ -39,21 +39,30 @@ def open_predictor(bundle: Bundle, *, allow_pickle: bool) -> Predictor:
         from shipway.models.onnx import load_compiled
 
         return load_compiled(bundle.files[manifest.compiled.path], manifest.signature)
-    if manifest.pickled and not (allow_pickle or bundle.origin == "packed"):
-        raise DangerousPickle(
-            f"{bundle.id.name} has no compiled form, and its original is a pickle that was not packed here",
-            fix="[server] allow_pickle = true, if you trust whoever packed it",
-        )
+    trusted = allow_pickle or bundle.origin == "packed"
+    if manifest.pickled and not trusted:
+        raise _foreign_pickle(bundle)
     check_versions(manifest.versions)
     from shipway.models.registry import adapter_named
 
     adapter = adapter_named(manifest.framework)
     with _as_folder(bundle) as folder:
+        artefact = folder / inside(manifest.artefact)
+        # The manifest came with the bundle: whether it is a pickle, its bytes say.
+        if not trusted and (found := adapter.detect(artefact)) and found.pickled:
+            raise _foreign_pickle(bundle)
         code = folder / _CODE
         # What was packed was scanned and allowed then; the digest says that it is still the same.
-        opening = Opening(trust=True, code=(code,) if code.is_dir() else ())
-        model = adapter.open(folder / manifest.artefact, opening)
+        opening = Opening(trust=trusted, code=(code,) if code.is_dir() else ())
+        model = adapter.open(artefact, opening)
         return adapter.predictor(model, manifest.signature)
+
+
+def _foreign_pickle(bundle: Bundle) -> DangerousPickle:
+    return DangerousPickle(
+        f"{bundle.id.name} has no compiled form, and its original is a pickle that was not packed here",
+        fix="[server] allow_pickle = true, if you trust whoever packed it",
+    )
 
 
 def read_golden(bundle: Bundle) -> GoldenRows:
@@ -106,7 +115,7 @@ def _as_folder(bundle: Bundle) -> Iterator[Path]:
         folder = Path(name)
         for file in bundle.manifest.files:
             if file.role in ("artefact", "code"):
-                target = folder / file.path
+                target = folder / inside(file.path)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(bundle.files[file.path], target)
         yield folder

@@ -138,8 +138,9 @@ class Store:
             UnknownBundle: there is none; the fix names what is near.
             CorruptBlob: its manifest is not what its digest says.
         """
-        entry = self._entry(reference)
-        descriptor = next(d for d in self._layout.index().manifests if _tag(d) == f"{entry.id.name}:{entry.id.version}")
+        index = self._layout.index()
+        entry = _choose(index, reference)
+        descriptor = next(d for d in index.manifests if _tag(d) == f"{entry.id.name}:{entry.id.version}")
         oci_manifest = self._layout.read(entry.id.digest, _MANIFEST_LIMIT)
         parsed = OciManifest.from_json(oci_manifest)
         manifest = Manifest.from_json(self._layout.read(parsed.config.digest, _MANIFEST_LIMIT))
@@ -162,7 +163,7 @@ class Store:
             UsageError: the alias is no name.
         """
         check_name(alias, "alias")
-        entry = self._entry(reference)
+        entry = _choose(self._layout.index(), reference)
         tag = f"{entry.id.name}@{alias}"
 
         def edit(index: Index) -> Index:
@@ -186,10 +187,10 @@ class Store:
             UnknownBundle: there is nothing of that name.
         """
         if reference.alias:
-            self._entry(reference)
+            _choose(self._layout.index(), reference)
             self._remove_tags(lambda tag, _: tag == str(reference))
             return ()
-        entry = self._entry(reference)
+        entry = _choose(self._layout.index(), reference)
         whole = reference.version is None and reference.digest is None
         gone = [e.id for e in self.list(entry.id.name) if whole or e.id == entry.id]
         versions = {str(bundle.version) for bundle in gone}
@@ -235,25 +236,6 @@ class Store:
             layers=tuple(layers),
         )
 
-    def _entry(self, reference: NameReference) -> Entry:
-        entries = self.list()
-        of_name = [entry for entry in entries if entry.id.name == reference.name]
-        if not of_name:
-            names = {entry.id.name for entry in entries}
-            raise UnknownBundle(
-                f"the store has no model {reference.name!r}",
-                fix=did_you_mean(reference.name, names) or f"shipway pack MODEL --name {reference.name}",
-            )
-        matching = [entry for entry in of_name if _matches(entry, reference)]
-        if not matching:
-            versions = ", ".join(str(entry.id.version) for entry in of_name)
-            raise UnknownBundle(
-                f"the store has no {reference}", fix=f"{reference.name} has versions {versions}: shipway list"
-            )
-        if reference.digest and len({entry.id.digest for entry in matching}) > 1:
-            raise UnknownBundle(f"{reference} could be several bundles", fix="write more digits of the digest")
-        return matching[-1]
-
     def _remove_tags(self, is_gone: Callable[[str, Descriptor], bool]) -> None:
         def edit(index: Index) -> Index:
             return replace(index, manifests=tuple(d for d in index.manifests if not is_gone(_tag(d), d)))
@@ -277,6 +259,27 @@ def _place(index: Index, descriptor: Descriptor, name: str, *, new_version: bool
     annotations = {**index.annotations, f"{_LATEST}{name}": str(version)}
     changed = replace(index, manifests=(*index.manifests, tagged), annotations=annotations)
     return changed, _Placed(version, new=True)
+
+
+def _choose(index: Index, reference: NameReference) -> Entry:
+    """Gives the version that `reference` means."""
+    entries = list(_entries(index))
+    of_name = [entry for entry in entries if entry.id.name == reference.name]
+    if not of_name:
+        names = {entry.id.name for entry in entries}
+        raise UnknownBundle(
+            f"the store has no model {reference.name!r}",
+            fix=did_you_mean(reference.name, names) or f"shipway pack MODEL --name {reference.name}",
+        )
+    matching = [entry for entry in of_name if _matches(entry, reference)]
+    if not matching:
+        versions = ", ".join(str(entry.id.version) for entry in of_name)
+        raise UnknownBundle(
+            f"the store has no {reference}", fix=f"{reference.name} has versions {versions}: shipway list"
+        )
+    if reference.digest and len({entry.id.digest for entry in matching}) > 1:
+        raise UnknownBundle(f"{reference} could be several bundles", fix="write more digits of the digest")
+    return matching[-1]
 
 
 def _matches(entry: Entry, reference: NameReference) -> bool:

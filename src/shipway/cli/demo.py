@@ -243,11 +243,16 @@ def _render(step: _Steps, bundle: Bundle, folder: Path, image: str) -> None:
 
 
 def _next(step: _Steps, output: Path, address: str) -> None:
-    kubectl = "" if shutil.which("kubectl") else "   (kubectl is not installed here)"
-    step.note(
-        f"open {address}/                                 the page: a form, the answer, live figures\n"
-        f"shipway show {_NAME}                              what is in the bundle\n"
-        f"shipway predict {_NAME} --data {output / 'train.csv'} --out predictions.csv\n"
-        f"kubectl apply -f {output / 'kubernetes'}{kubectl}\n"
-        f"shipway pack YOUR_MODEL.joblib --name NAME        and then your own model"
-    )
+    from shipway.cli.output import table
+
+    started = "python -m shipway" if sys.argv[0].endswith("__main__.py") else sys.argv[0]
+    shipway = "shipway" if shutil.which("shipway") else started
+    kubectl = "" if shutil.which("kubectl") else " (kubectl is not installed here)"
+    rows = [
+        [f"open {address}/", "the page: a form, the answer, live figures"],
+        [f"{shipway} show {_NAME}", "what is in the bundle"],
+        [f"{shipway} predict {_NAME} --data {output / 'train.csv'} --out predictions.csv", "a whole file"],
+        [f"kubectl apply -f {output / 'kubernetes'}", f"on your cluster, once it can pull the image{kubectl}"],
+        [f"{shipway} pack YOUR_MODEL.joblib --name NAME", "and then your own model"],
+    ]
+    step.note(table(rows))

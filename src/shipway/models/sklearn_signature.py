@@ -215,7 +215,7 @@ def _output(name: str, values: Array, shape: tuple[int, ...]) -> Column:
 
 
 def _object_output(name: str, values: Array, shape: tuple[int, ...]) -> Column:
-    kinds = {type(value) for value in values.ravel().tolist()}
+    kinds = {type(value) for value in _plain_values(values)}
     if kinds == {bool}:
         return Column(name, "bool", shape)
     if kinds == {int}:
@@ -226,10 +226,15 @@ def _object_output(name: str, values: Array, shape: tuple[int, ...]) -> Column:
 
 
 def _labels(classes: Array) -> tuple[Label, ...]:
-    plain = classes.tolist()
+    plain = _plain_values(classes)
     if len({type(label) for label in plain}) == 1 and isinstance(plain[0], bool | int | float | str):
         return tuple(plain)
     return tuple(str(label) for label in label_array(classes))
+
+
+def _plain_values(values: Array) -> list[Any]:
+    """Gives an array's values as Python's own; `tolist` leaves numpy's scalars in an object array as they are."""
+    return [value.item() if isinstance(value, np.generic) else value for value in values.ravel().tolist()]
 
 
 def _with_nullable(

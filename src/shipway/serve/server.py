@@ -109,9 +109,6 @@ async def _serve(
     application: Application, bundles: Sequence[Bundle], settings: Server, listener: socket.socket, on_ready: Ready
 ) -> None:
     stop = _Stop(asyncio.get_running_loop())
-    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), stop.on_signal)
     server = _UvicornServer(
         uvicorn.Config(
             application.asgi,

@@ -20,10 +20,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shipway.errors import InvalidInput
+from shipway.errors import InvalidInput, TooLarge
 from shipway.spec.signature import Array, Column, Columns, Matrix, Signature, numpy_dtype
 
 __all__ = ["RowReader", "Rows", "array_of", "cells_of", "did_you_mean", "records_of"]
+
+
+_LONGEST_WORD = 256
 
 
 class Rows(NamedTuple):
@@ -35,6 +38,8 @@ class Rows(NamedTuple):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Gives `did you mean 'x'?` for the nearest of `known`, or an empty text."""
+    if len(word) > _LONGEST_WORD:  # looking for what is near takes time by the square of the length
+        return ""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"did you mean {near[0]!r}?" if near else ""
 
@@ -45,9 +50,11 @@ class RowReader:
     Args:
         signature: the model's.
         ignore_extra: whether columns that the model does not know are ignored rather than refused.
+        most_rows: how many rows are read at once; more are refused before they are looked at. None for any number.
     """
 
-    def __init__(self, signature: Signature, *, ignore_extra: bool = False) -> None:
+    def __init__(self, signature: Signature, *, ignore_extra: bool = False, most_rows: int | None = None) -> None:
+        self._most_rows = most_rows
         self._columns = signature.inputs
         self._names = signature.names
         self._known = frozenset(self._names)
@@ -64,6 +71,7 @@ class RowReader:
 
         Raises:
             InvalidInput: the value does not fit; names the column and row to blame.
+            TooLarge: it has more rows than are read at once.
         """
         if isinstance(value, dict):
             fast = self._read_plain_record(value)
@@ -79,7 +87,9 @@ class RowReader:
 
         Raises:
             InvalidInput: a record has a wrong, missing or unknown column.
+            TooLarge: there are more than are read at once.
         """
+        self._check_count(len(records))
         for row, record in enumerate(records):
             if not isinstance(record, Mapping):
                 raise InvalidInput(f"row {row}: expected an object, got {_describe(record)}", row=row)
@@ -116,6 +126,9 @@ class RowReader:
                         column=name,
                         fix="give every column as many rows",
                     )
+            if not expected:
+                raise InvalidInput("the columns are empty", fix=f"send {self._sketch()}")
+            self._check_count(expected)
             return Rows({column.name: array_of(column, value[column.name]) for column in self._columns}, single=False)
         if any(extra == 1 for extra in deeper.values()):
             one = next(name for name, extra in deeper.items() if extra == 1)
@@ -144,9 +157,11 @@ class RowReader:
         if extra == 2:
             return Rows(self._from_rows(value), single=False)
         cells, single = ([value], True) if extra == 0 and column.shape else (value, False)
+        self._check_count(len(cells))
         return Rows({column.name: array_of(column, cells)}, single)
 
     def _from_rows(self, rows: list[Any]) -> Columns:
+        self._check_count(len(rows))
         width = len(self._columns)
         for index, row in enumerate(rows):
             if not isinstance(row, list):
@@ -162,10 +177,14 @@ class RowReader:
             for column, cells in zip(self._columns, zip(*rows, strict=True), strict=True)
         }
 
+    def _check_count(self, rows: int) -> None:
+        if self._most_rows is not None and rows > self._most_rows:
+            raise TooLarge(f"{rows} rows are over the limit of {self._most_rows}", fix="send them in parts")
+
     def _check_names(self, record: Mapping[str, Any], row: int | None) -> None:
         where = "" if row is None else f"row {row}: "
         if not self._ignore_extra and not self._known.issuperset(record):
-            name = next(key for key in record if key not in self._known)
+            name = next(key for key in record if key not in self._known)[:_LONGEST_WORD]
             missing = [known for known in self._names if known not in record]
             hint = did_you_mean(name, missing) or f"the model takes {_some(self._names)}"
             raise InvalidInput(f"{where}unknown column {name!r}", column=name, row=row, fix=hint)

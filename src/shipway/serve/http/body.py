@@ -127,6 +127,8 @@ def _decompress(body: bytes, coding: str, limit: int) -> bytes:
         raise _too_large(limit)
     if not decompressor.eof:
         raise MalformedBody(f"the {coding} body breaks off")
+    if decompressor.unused_data:
+        raise MalformedBody(f"something follows the end of the {coding} body", fix="compress it in one piece")
     return data
 
 

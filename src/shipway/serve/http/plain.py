@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from shipway.errors import InvalidInput, ShipwayError, TooLarge, UnknownModel, UnsupportedMediaType
+from shipway.errors import InvalidInput, ShipwayError, UnknownModel, UnsupportedMediaType
 from shipway.serve.engine.engine import Engine
 from shipway.serve.engine.request import Request
 from shipway.serve.http.body import decode_json, read_body
@@ -58,7 +58,10 @@ class _Plain:
         self._limits = settings.limits
         ignoring = {name for name, model in settings.models.items() if model.extra_columns == "ignore"}
         self._readers = {
-            model.id: RowReader(model.signature, ignore_extra=model.id.name in ignoring) for model in engine.models
+            model.id: RowReader(
+                model.signature, ignore_extra=model.id.name in ignoring, most_rows=settings.limits.rows
+            )
+            for model in engine.models
         }
         self._several = len(engine.models) > 1
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -71,10 +74,7 @@ class _Plain:
         _check_content_type(exchange)
         body = await read_body(exchange.request, self._limits.body_bytes, exchange.deadline)
         columns, single = self._readers[model.id].read(decode_json(body))
-        rows = row_count(columns)
-        exchange.rows = rows
-        if rows > self._limits.rows:
-            raise TooLarge(f"{rows} rows are over the limit of {self._limits.rows}", fix="send them in parts")
+        exchange.rows = rows = row_count(columns)
         gone = exchange.request.gone
         call = Request(model.id.name, method.name, columns, rows, exchange.deadline, gone=gone)
         outputs = await self._engine.submit(call)

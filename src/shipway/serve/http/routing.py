@@ -117,5 +117,5 @@ class Router:
                 else:
                     return methods, parameters
         if path.endswith("/") and len(path) > 1:
-            return self._methods(path[:-1])
+            return self._methods(path.rstrip("/") or "/")
         raise UnknownRoute(f"no such path: {path[:200]}", fix="GET /openapi.json lists them")

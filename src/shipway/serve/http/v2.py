@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from shipway.errors import InvalidInput, MalformedBody, ShipwayError, TooLarge
+from shipway.errors import InvalidInput, MalformedBody, ShipwayError, TooLarge, UnsupportedMediaType
 from shipway.serve.engine.engine import Engine
 from shipway.serve.engine.request import Request
 from shipway.serve.http.body import decode_json, read_body
@@ -136,6 +136,10 @@ class _V2:
 
     async def infer(self, exchange: Exchange) -> HttpResponse:
         model = self._find(exchange)
+        if b"inference-header-content-length" in exchange.request.headers:
+            raise UnsupportedMediaType(
+                "binary tensors are not read here", fix="send the tensors as JSON (tritonclient: binary_data=False)"
+            )
         body = await read_body(exchange.request, self._limits.body_bytes, exchange.deadline)
         try:
             request = msgspec.convert(decode_json(body), InferRequest)
@@ -263,7 +267,7 @@ def _cells(column: Column, tensor: InputTensor) -> Array:
         raise InvalidInput(
             f"input {tensor.name!r} has shape {tensor.shape}; expected {[-1, *column.shape]}", column=column.name
         )
-    flat = _flat(tensor.data)
+    flat = _flat(tensor.data, len(tensor.shape))
     if len(flat) != math.prod(shape):
         raise InvalidInput(f"input {tensor.name!r} has {len(flat)} values for shape {tensor.shape}", column=column.name)
     values = array_of(Column(tensor.name, column.dtype, nullable=column.nullable), flat)
@@ -277,9 +281,12 @@ def _casts(given: DType, wanted: DType) -> bool:
     return have == want or (want == "f" and have in order) or (want in "iu" and have in "iu")
 
 
-def _flat(data: Any) -> list[Any]:
+def _flat(data: Any, depth: int) -> list[Any]:
+    """Gives the values of lists that are nested as deep as the shape has it; what lies deeper is no value, and stays."""
     flat: list[Any] = data if isinstance(data, list) else [data]
-    while any(isinstance(item, list) for item in flat):
+    for _ in range(depth - 1):
+        if not any(isinstance(item, list) for item in flat):
+            break
         flat = [leaf for item in flat for leaf in (item if isinstance(item, list) else [item])]
     return flat
 
