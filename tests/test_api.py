@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 import shipway
 from shipway.bundle.bundle import Bundle
-from shipway.errors import InvalidInput, SampleMismatch, UnknownBundle, UnknownModel
+from shipway.errors import InvalidInput, SampleMismatch, UnknownBundle, UnknownModel, UsageError
 
 IRIS = load_iris(as_frame=True)
 FRAME = IRIS.data.rename(columns=lambda name: name.removesuffix(" (cm)").replace(" ", "_"))
@@ -100,6 +100,15 @@ def test_an_asgi_application_mounts_in_another(bundle: Bundle) -> None:
             return await client.post("/ml/models/iris/predict", json=FRAME.iloc[0].to_dict())
 
     assert asyncio.run(ask()).json() == {"prediction": "setosa"}
+
+
+def test_serving_where_a_loop_runs_already_says_what_to_do(bundle: Bundle) -> None:
+    async def notebook() -> None:
+        shipway.serve(bundle, port=0)
+
+    with pytest.raises(UsageError) as caught:
+        asyncio.run(notebook())
+    assert "shipway.asgi" in caught.value.fix
 
 
 def test_importing_the_package_imports_none_of_its_rooms() -> None:

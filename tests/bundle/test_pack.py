@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import joblib
+import msgspec
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
@@ -19,13 +23,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from fakes.folders import write_folder
+from shipway.bundle.bundle import Bundle
 from shipway.bundle.folder import read_folder
-from shipway.bundle.golden import GoldenRows, replay, synthetic_rows
+from shipway.bundle.golden import GoldenRows, choose_rows, replay, synthetic_rows
 from shipway.bundle.load import check_versions, open_predictor, read_golden, tolerance_of
 from shipway.bundle.pack import PackReport, PackRequest, pack
 from shipway.bundle.store import Store
 from shipway.errors import (
     ArtefactError,
+    CorruptBlob,
     DangerousPickle,
     GoldenMismatch,
     MissingSymbol,
@@ -35,7 +41,8 @@ from shipway.errors import (
     UsageError,
     VersionMismatch,
 )
-from shipway.spec.signature import Columns
+from shipway.spec.reference import BundleId
+from shipway.spec.signature import Column, Columns, DType, Signature
 
 DATA = load_diabetes(as_frame=True)
 SAMPLE: Columns = {str(name): DATA.frame[name].to_numpy() for name in DATA.frame.columns}
@@ -281,3 +288,53 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path, linear: LinearRe
         assert store.check() == ()
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_bundle_that_hides_its_pickle_is_not_opened(store: Store, tmp_path: Path) -> None:
+    model = make_pipeline(FunctionTransformer(np.abs), LinearRegression()).fit(DATA.data.to_numpy(), DATA.target)
+    hidden = forged(pack_it(store, model).bundle, pickled=False)
+    with pytest.raises(DangerousPickle):
+        open_predictor(read_folder(write_folder(hidden, tmp_path / "m")), allow_pickle=False)
+
+
+@pytest.mark.parametrize(
+    "path", ["../outside", "/outside", "a/../../outside", "..\\outside", "C:\\outside", "C:outside"]
+)
+def test_a_manifest_names_nothing_outside_of_its_bundle(
+    store: Store, tmp_path: Path, linear: LinearRegression, path: str
+) -> None:
+    bundle = pack_it(store, linear).bundle
+    first, *others = bundle.manifest.files
+    moved = forged(bundle, files=(msgspec.structs.replace(first, path=path), *others))
+    with pytest.raises(CorruptBlob, match="outside"):
+        read_folder(write_folder(moved, tmp_path / "m"))
+    elsewhere = forged(bundle, artefact=path, compiled=None)
+    with pytest.raises(CorruptBlob, match="outside"):
+        open_predictor(elsewhere, allow_pickle=True)
+
+
+def forged(bundle: Bundle, **changes: Any) -> Bundle:
+    """Gives a bundle with another manifest, sound in all of its digests."""
+    manifest = msgspec.structs.replace(bundle.manifest, **changes)
+    oci = json.loads(bundle.oci_manifest)
+    oci["config"]["digest"] = "sha256:" + hashlib.sha256(manifest.to_json()).hexdigest()
+    text = json.dumps(oci).encode()
+    bundle_id = BundleId(bundle.id.name, bundle.id.version, "sha256:" + hashlib.sha256(text).hexdigest())
+    return replace(bundle, id=bundle_id, manifest=manifest, oci_manifest=text, origin="foreign")
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3), (-1,)])
+def test_drawn_cells_have_the_columns_shape(shape: tuple[int, ...]) -> None:
+    dtypes: tuple[DType, ...] = ("string", "float32", "int64", "bool")
+    columns = tuple(Column(dtype, dtype, shape) for dtype in dtypes)
+    drawn = synthetic_rows(Signature(columns, ()), 5)
+    wanted = (5, *(4 if size == -1 else size for size in shape))
+    assert {name: array.shape for name, array in drawn.items()} == dict.fromkeys(dtypes, wanted)
+
+
+def test_a_tables_values_fill_cells_of_one_value() -> None:
+    """As graphs have them that skl2onnx exports: a tensor [rows, 1] a column."""
+    signature = Signature((Column("n", "float32", (1,)), Column("t", "string", (1,))), ())
+    sample = {"n": np.array([1.0, 2.0]), "t": np.array(["a", "b"], dtype=object)}
+    chosen = choose_rows(sample, signature)
+    assert [chosen[name].tolist() for name in signature.names] == [[[1.0], [2.0]], [["a"], ["b"]]]

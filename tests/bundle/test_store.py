@@ -16,7 +16,9 @@ from shipway.bundle.bundle import Bundle
 from shipway.bundle.folder import check_files, read_folder, read_models
 from shipway.bundle.store import Store
 from shipway.errors import CorruptBlob, NotAStore, UnknownBundle, UsageError
+from shipway.oci.descriptor import Index
 from shipway.oci.digest import sha256_bytes
+from shipway.oci.layout import Layout
 from shipway.spec.manifest import File, Golden, Manifest
 from shipway.spec.reference import NameReference, parse_reference
 from shipway.spec.signature import Column, Method, Signature
@@ -223,3 +225,16 @@ def test_a_folder_without_bundles_is_said_to_be_one(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(UnknownBundle, match="holds no bundle"):
             read_models(folder)
+
+
+def test_a_bundle_that_is_removed_while_it_is_looked_up_is_found_or_not_but_never_half(store: Store) -> None:
+    bundle = add(store)
+
+    class Vanishing(Layout):
+        asked = False
+
+        def index(self) -> Index:
+            asked, self.asked = self.asked, True
+            return Index() if asked else super().index()
+
+    assert Store(Vanishing(store.layout.path)).find(NameReference(bundle.id.name)).id == bundle.id

@@ -277,3 +277,22 @@ def test_a_server_that_does_not_answer_is_not_waited_for_for_ever() -> None:
         pytest.raises(RemoteError, match="timed out"),
     ):
         client.predict([1])
+
+
+def test_null_among_numbers_is_nan_and_among_texts_stays() -> None:
+    numbers = Client(
+        "http://server", transport=httpx.MockTransport(lambda _: httpx.Response(200, json={"prediction": [1, None]}))
+    )
+    assert np.array_equal(numbers.predict([[1], [2]]), [1.0, np.nan], equal_nan=True)
+    texts = Client(
+        "http://server", transport=httpx.MockTransport(lambda _: httpx.Response(200, json={"prediction": ["1", None]}))
+    )
+    assert texts.predict([[1], [2]]).tolist() == ["1", None]
+
+
+def test_an_answer_that_is_not_what_its_coding_says_is_none_of_ours() -> None:
+    broken = httpx.MockTransport(
+        lambda _: httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"no gzip"))
+    )
+    with pytest.raises(RemoteError):
+        Client("http://server", transport=broken).models()

@@ -291,6 +291,14 @@ def test_labels_keep_their_kind(labels: list[Any], dtype: str) -> None:
     assert ADAPTER.describe(model, None, None).methods[0].outputs[0].dtype == dtype
 
 
+def test_labels_of_numpys_own_types_become_plain() -> None:
+    labels = np.empty(2, dtype=object)
+    labels[:] = [np.str_("a"), np.str_("b")]  # what mapping a column by numpy's names gives
+    model = RandomForestClassifier(2).fit([[0.0], [1.0]], labels)
+    predict, proba = ADAPTER.describe(model, None, None).methods
+    assert [type(label) for label in (*(proba.classes or ()), *(predict.outputs[0].categories or ()))] == [str] * 4
+
+
 def test_several_outputs_are_cells_of_one_column() -> None:
     rows = [[0.0], [1.0], [2.0]]
     regression = LinearRegression().fit(rows, [[0.0, 1.0], [1.0, 3.0], [2.0, 5.0]])

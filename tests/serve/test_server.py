@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,15 +15,24 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from fakes.folders import write_folder
 from fakes.process import ServerProcess
+from fakes.server import FakeServer
 from shipway.bundle.bundle import Bundle
 from shipway.bundle.pack import PackRequest, pack
 from shipway.bundle.store import Store
 from shipway.errors import MachineError, PortInUse
-from shipway.serve.server import bind
+from shipway.serve.application import Application
+from shipway.serve.http.access import no_log
+from shipway.serve.loading import load_model
+from shipway.serve.server import bind, serve
+from shipway.spec.settings import Server, Settings
 
 CODE = Path(__file__).parents[1] / "fakes" / "code"
 ROW = dict.fromkeys(("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"), 0.01)
@@ -42,9 +53,6 @@ def sleepy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         from sleepy import Sleepy
     finally:
         sys.path.remove(str(CODE))
-    from sklearn.linear_model import LinearRegression
-    from sklearn.pipeline import make_pipeline
-
     rows = np.arange(20.0).reshape(10, 2)
     model = make_pipeline(Sleepy(0.5), LinearRegression()).fit(rows, rows.sum(axis=1))
     store = Store.at(tmp_path_factory.mktemp("sleepy") / "store")
@@ -209,8 +217,6 @@ NO_HTTP = (
 
 
 def test_bytes_that_are_no_http_get_no_traceback_and_harm_nobody(folder: Path) -> None:
-    import socket
-
     with ServerProcess(str(folder)) as server:
         address = server.address()
         port = int(address.rpartition(":")[2])
@@ -221,3 +227,39 @@ def test_bytes_that_are_no_http_get_no_traceback_and_harm_nobody(folder: Path) -
                 connection.recv(1000)
         assert server.client.post(address + "/", json=ROW).status_code == 200
         assert "Traceback" not in server.log
+
+
+def test_after_serving_signals_mean_what_they_meant_before(diabetes: Bundle) -> None:
+    def handlers() -> list[object]:
+        return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    before = handlers()
+    application = Application(Settings(), no_log, None)
+    settings = Server(port=0, drain_seconds=0)
+    serve(application, [diabetes], settings, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert handlers() == before
+
+
+def test_a_head_without_end_is_refused_and_harms_nobody(folder: Path) -> None:
+    with ServerProcess(str(folder)) as server:
+        address = server.address()
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nx: ")
+            with contextlib.suppress(ConnectionError):
+                for _ in range(64):
+                    connection.sendall(b"a" * 2**20)
+                pytest.fail("64 MiB of a head were taken")
+        assert server.client.post(address + "/", json=ROW).status_code == 200
+        assert "Traceback" not in server.log
+
+
+def test_an_unknown_category_of_a_strict_encoder_is_the_callers_fault(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"city": ["Bonn", "Ulm"] * 10})
+    model = make_pipeline(OneHotEncoder(), LinearRegression()).fit(rows, np.arange(20.0))
+    sample = {"city": rows["city"].to_numpy(dtype=object)}
+    bundle = pack(PackRequest(model, "city", sample), Store.at(tmp_path / "store")).bundle
+    assert bundle.manifest.compiled
+    server = FakeServer(load_model(bundle, allow_pickle=False))
+    assert server.post("/", {"city": "Ulm"}).status_code == 200
+    assert server.post("/", {"city": "Rome"}).status_code == 422

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipway.errors import InvalidInput
+from shipway.errors import InvalidInput, TooLarge
 from shipway.spec.rows import RowReader, cells_of, records_of
-from shipway.spec.signature import Column, Method, Signature
+from shipway.spec.signature import Column, DType, Method, Signature
 
 
 def signature_of(*columns: Column) -> Signature:
@@ -195,3 +195,41 @@ def test_what_json_has_no_word_for_becomes_null() -> None:
         {"a": 1, "b": "x"},
         {"a": 2, "b": None},
     ]
+
+
+@pytest.mark.parametrize("value", [{"a": [], "b": []}, [], {"a": []}])
+def test_no_rows_at_all_are_refused(value: Any) -> None:
+    names = tuple(value) if isinstance(value, dict) else ("a",)
+    signature = Signature(tuple(Column(name, "float64") for name in names), ())
+    with pytest.raises(InvalidInput, match="empty"):
+        RowReader(signature).read(value)
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("form", ["records", "lists", "columns"])
+def test_rows_over_the_limit_are_refused_before_they_are_looked_at(form: str, columns: int) -> None:
+    names = ("a", "b")[:columns]
+    wrong: dict[str, Any] = {
+        "records": [dict.fromkeys(names, "no number")] * 4,
+        "lists": [["no number"] * columns] * 4,
+        "columns": {name: ["no number"] * 4 for name in names},
+    }
+    signature = Signature(tuple(Column(name, "float64") for name in names), ())
+    with pytest.raises(TooLarge, match="limit of 3"):
+        RowReader(signature, most_rows=3).read(wrong[form])
+    with pytest.raises(InvalidInput):
+        RowReader(signature, most_rows=4).read(wrong[form])
+
+
+def test_a_name_of_any_length_is_refused_in_few_words() -> None:
+    reader = RowReader(Signature((Column("abc", "float64"),), ()))
+    with pytest.raises(InvalidInput) as caught:
+        reader.read({"abc" * 1_000_000: 1})
+    assert len(caught.value.message) < 500
+    assert "did you mean" not in caught.value.fix
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_number_past_a_narrow_dtypes_range_is_refused(dtype: DType) -> None:
+    with pytest.raises(InvalidInput, match=f"within {dtype}'s range"):
+        RowReader(Signature((Column("a", dtype),), ())).read({"a": 1e39})

@@ -161,16 +161,16 @@ def _with_nan(cells: Any) -> Any:
 
 
 def _cast(column: Column, array: Array) -> Array:
-    return array if column.dtype == "string" else array.astype(column.dtype)
+    """Gives a sample's cells as the column holds them: a table's single value fills a cell of shape [1]."""
+    typed = array if column.dtype == "string" else array.astype(column.dtype)
+    return typed.reshape(-1, *column.shape) if all(size == 1 for size in column.shape) else typed
 
 
 def _draw(column: Column, rows: int, generator: np.random.Generator) -> Array:
-    if column.dtype == "string":
-        texts = np.empty(rows, dtype=object)
-        words = [str(category) for category in column.categories or ("one", "two words", "and three words")]
-        texts[:] = [words[row % len(words)] for row in range(rows)]
-        return texts
     shape = (rows, *(4 if size == -1 else size for size in column.shape))
+    if column.dtype == "string":
+        words = [str(category) for category in column.categories or ("one", "two words", "and three words")]
+        return np.resize(np.array(words, dtype=object), shape)
     if column.dtype == "bool":
         return generator.integers(0, 2, shape).astype(bool)
     if column.categories:

@@ -49,7 +49,7 @@ def open_predictor(bundle: Bundle, *, allow_pickle: bool) -> Predictor:
     with _as_folder(bundle) as folder:
         artefact = folder / inside(manifest.artefact)
         # The manifest came with the bundle: whether it is a pickle, its bytes say.
-        if not trusted and (found := adapter.detect(artefact)) and found.pickled:
+        if not trusted and ((found := adapter.detect(artefact)) is None or found.pickled):
             raise _foreign_pickle(bundle)
         code = folder / _CODE
         # What was packed was scanned and allowed then; the digest says that it is still the same.

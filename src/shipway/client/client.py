@@ -174,7 +174,7 @@ class Client(_Base):
 
         try:
             response = self._http.request(http_method, path, content=content)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        except (httpx.RequestError, httpx.InvalidURL) as error:
             raise _unreachable(self._url, error) from error
         return _Answer(response.status_code, response.content, response.headers.get("retry-after", ""))
 
@@ -231,7 +231,7 @@ class AsyncClient(_Base):
 
         try:
             response = await self._http.request(http_method, path, content=content)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        except (httpx.RequestError, httpx.InvalidURL) as error:
             raise _unreachable(self._url, error) from error
         return _Answer(response.status_code, response.content, response.headers.get("retry-after", ""))
 
@@ -260,7 +260,12 @@ def _read(received: _Answer) -> dict[str, Any]:
 
 
 def _array(value: Any) -> Any:
-    return np.array(value) if isinstance(value, list) else value
+    """Gives a list as an array; null is NaN among numbers, as the server has no other word for it."""
+    if not isinstance(value, list):
+        return value
+    array = np.array(value)
+    numbers = array.dtype == object and {type(cell) for cell in array.ravel()} <= {int, float, type(None)}
+    return array.astype(np.float64) if numbers else array
 
 
 def _only(names: list[str]) -> str:

@@ -20,8 +20,8 @@ BUNDLE_ANNOTATION = "io.shipway/bundle"
 """Holds `name:version@sha256:…`, which is too long for a label and has a colon, which a label must not."""
 
 PAUSE_SECONDS = 3
-"""Between a pod's leaving the endpoints and its SIGTERM. Measured: a rolling update under load lost 4 of 476 calls
-without a pause, and none of 471 with this one."""
+"""Seconds between a pod's leaving the endpoints and its SIGTERM. Measured on a 1.36 node whose kube-proxy was held up
+while a pod ended: 59 of 2,800 calls were lost with neither pause nor drain, and none of 2,400 with both."""
 
 _PORT = "http"
 _STARTUP_SECONDS = 300

@@ -244,7 +244,10 @@ def _run(session: Any, names: list[str], feed: Columns) -> list[Any]:
     try:
         return cast("list[Any]", session.run(names, feed))
     except Exception as error:
-        raise ModelError(f"onnxruntime failed: {_reason(error)}") from error
+        # The feed has the graph's names and dtypes, so what the runtime calls an invalid argument are its values: an
+        # index past a table's end, an unknown category of a strict encoder. Python's word for that is ValueError.
+        cause = ValueError(_reason(error)) if type(error).__name__ == "InvalidArgument" else error
+        raise ModelError(f"onnxruntime failed: {_reason(error)}") from cause
 
 
 def _reason(error: Exception) -> str:

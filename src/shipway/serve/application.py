@@ -16,7 +16,7 @@ from shipway.serve.http.asgi import AsgiFront
 from shipway.serve.http.keys import ApiKeys
 from shipway.serve.http.operations import health_routes, information_routes
 from shipway.serve.http.plain import plain_routes
-from shipway.serve.http.v2 import v2_routes
+from shipway.serve.http.v2 import v2_health_routes, v2_routes
 from shipway.serve.loading import load_model
 from shipway.serve.state import Phase, State
 from shipway.spec.rows import did_you_mean
@@ -46,7 +46,7 @@ class Application:
             log,
             keys=keys,
             seconds=settings.limits.seconds,
-            health=health_routes(self.state),
+            health=[*health_routes(self.state), *v2_health_routes(self.state)],
         )
         self.asgi = AsgiFront(self.app)
 

@@ -18,9 +18,10 @@ from typing import Any, TypeVar, cast
 import uvicorn
 
 from shipway.bundle.bundle import Bundle
-from shipway.errors import MachineError, PortInUse
+from shipway.errors import MachineError, PortInUse, UsageError
 from shipway.serve.application import Application
 from shipway.serve.engine.engine import LoadedModel
+from shipway.serve.http.connection import Connection
 from shipway.serve.state import Phase
 from shipway.spec.settings import Server
 
@@ -70,8 +71,11 @@ def serve(application: Application, bundles: Sequence[Bundle], settings: Server,
 
     Raises:
         PortInUse, MachineError: the address cannot be had.
+        UsageError: an event loop runs in this thread already, as in a notebook.
         ShipwayError: a model does not load.
     """
+    if _loop_runs():
+        raise UsageError("serve blocks, and an event loop runs here already", fix="shipway.asgi(bundle), or a terminal")
     listener = bind(settings.host, settings.port)
     try:
         asyncio.run(_serve(application, bundles, settings, listener, on_ready))
@@ -97,6 +101,19 @@ class _Stop:
         self.loop.call_soon_threadsafe(self.asked.set)
 
 
+@contextlib.contextmanager
+def _heard(stop: _Stop) -> Iterator[None]:
+    """Lets signals reach `stop` until the block ends; then they mean to the process what they meant before."""
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), stop.on_signal) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            if handler is not None:  # one that is not Python's cannot be set from here
+                signal.signal(getattr(signal, name), handler)
+
+
 class _UvicornServer(uvicorn.Server):
     """Without handlers of its own: ours stand before any model loads, and drain."""
 
@@ -109,6 +126,18 @@ async def _serve(
     application: Application, bundles: Sequence[Bundle], settings: Server, listener: socket.socket, on_ready: Ready
 ) -> None:
     stop = _Stop(asyncio.get_running_loop())
+    with _heard(stop):
+        await _serve_until(stop, application, bundles, settings, listener, on_ready)
+
+
+async def _serve_until(
+    stop: _Stop,
+    application: Application,
+    bundles: Sequence[Bundle],
+    settings: Server,
+    listener: socket.socket,
+    on_ready: Ready,
+) -> None:
     server = _UvicornServer(
         uvicorn.Config(
             application.asgi,
@@ -117,7 +146,7 @@ async def _serve(
             log_level="warning",
             lifespan="off",
             server_header=False,
-            http="httptools",
+            http=Connection,
             ws="none",
             loop="asyncio",
             timeout_keep_alive=75,
@@ -167,6 +196,14 @@ def _in_daemon_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
 
     threading.Thread(target=run, name="shipway-loading", daemon=True).start()
     return future
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _address(listener: socket.socket) -> str:

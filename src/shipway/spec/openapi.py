@@ -269,7 +269,7 @@ def _v2_schemas() -> Schema:
     tensors = {"type": "array", "items": _object(tensor, required=("name", "datatype", "shape", "data"))}
     metadata = {"type": "array", "items": _object(described, required=("name", "datatype", "shape"))}
     wanted = {"type": "array", "items": _object({"name": text, "parameters": parameters}, required=("name",))}
-    request: Schema = {"id": text, "parameters": parameters, "inputs": tensors, "outputs": wanted}
+    request: Schema = {"id": text, "parameters": parameters, "inputs": {**tensors, "minItems": 1}, "outputs": wanted}
     response: Schema = {
         "model_name": text,
         "model_version": text,

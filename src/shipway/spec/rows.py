@@ -213,7 +213,8 @@ def array_of(column: Column, cells: Sequence[Any]) -> Array:
     types = set(map(type, cells))
     if types <= _EXACT[dtype.kind]:
         try:
-            array = np.array(cells, dtype=dtype)
+            with np.errstate(over="ignore"):  # what is past the range becomes infinite, and is refused below
+                array = np.array(cells, dtype=dtype)
         except OverflowError:
             array = None
         if array is not None and (dtype.kind not in "f" or np.isfinite(array).all()):

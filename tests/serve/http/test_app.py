@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
+import time
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -11,6 +14,8 @@ import pytest
 from fakes.models import adding, sleeping
 from fakes.server import FakeServer
 from shipway.errors import UsageError
+from shipway.monitor.access import AccessRecord
+from shipway.serve.application import Application
 from shipway.serve.http.keys import ApiKeys, hash_key, new_key
 from shipway.serve.state import Phase
 from shipway.spec.settings import Limits, Settings
@@ -92,6 +97,16 @@ def test_while_starting_only_health_is_answered() -> None:
     assert refused.headers["retry-after"]
 
 
+@pytest.mark.parametrize(("path", "status"), [("/v2/health/live", 200), ("/v2/health/ready", 503)])
+def test_v2s_health_is_answered_while_starting_too(path: str, status: int) -> None:
+    assert FakeServer().request("GET", path).status_code == status
+
+
+def test_after_a_body_that_is_too_large_the_connection_ends() -> None:
+    server = FakeServer(adding(), settings=Settings(limits=Limits(body_bytes=10)))
+    assert server.request("POST", "/", content=b" " * 11).headers["connection"] == "close"
+
+
 def test_while_draining_calls_are_answered_and_readiness_is_not() -> None:
     server = FakeServer(adding())
     server.application.state.phase = Phase.DRAINING
@@ -157,6 +172,36 @@ def test_a_dear_call_is_answered_within_the_callers_patience_or_refused() -> Non
         assert int(hasty.headers["retry-after"]) >= 1
 
 
+def test_a_body_that_does_not_arrive_in_time_is_given_up() -> None:
+    async def stalling() -> AsyncIterator[bytes]:
+        yield b"[1,"
+        await asyncio.sleep(30)
+
+    headers = {"prefer": "wait=0.2", "content-type": "application/json"}
+    begin = time.monotonic()
+    answer = FakeServer(adding()).request("POST", "/", content=stalling(), headers=headers)
+    assert time.monotonic() - begin < 5
+    assert answer.status_code == 503
+    assert "did not arrive" in answer.text
+
+
+def test_a_call_that_is_cancelled_from_outside_stays_cancelled() -> None:
+    async def stalling() -> AsyncIterator[bytes]:
+        await asyncio.sleep(30)
+        yield b""
+
+    async def conversation(client: httpx.AsyncClient) -> None:
+        call = asyncio.create_task(client.post("/", content=stalling()))
+        await asyncio.sleep(0.05)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    server = FakeServer(adding())
+    server.ask(conversation)
+    assert server.log[-1].status == 499
+
+
 def test_more_than_may_wait_are_refused_at_once() -> None:
     async def conversation(client: httpx.AsyncClient) -> list[httpx.Response]:
         return await asyncio.gather(*(client.post("/", json=[number, 0]) for number in range(8)))
@@ -196,3 +241,19 @@ def test_the_page_is_for_browsers_and_the_status_for_others() -> None:
     assert "default-src" in page.headers["content-security-policy"]
     assert server.request("GET", "/").json()["status"] == "alive"
     assert server.request("GET", "/openapi.json").json()["openapi"].startswith("3.")
+
+
+def test_a_path_of_slashes_is_no_failure() -> None:
+    assert FakeServer(adding()).request("GET", "/livez" + "/" * 5000).status_code == 200
+    assert FakeServer(adding()).request("GET", "/nothing" + "/" * 5000).status_code == 404
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(errno.ENOSPC, "no space"), ValueError("closed file")])
+def test_a_log_that_cannot_be_written_harms_no_answer(error: Exception) -> None:
+    def failing(record: AccessRecord) -> None:
+        raise error
+
+    server = FakeServer()
+    server.application = Application(Settings(), failing, None)
+    server.application.start([adding()])
+    assert server.post("/", [1, 2]).json() == {"prediction": 3.0}

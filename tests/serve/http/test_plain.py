@@ -182,7 +182,10 @@ def test_answers_are_compressed_where_that_is_asked_and_pays() -> None:
     assert long.headers["content-encoding"] == "gzip"
     assert len(long.json()["prediction"]) == 5000
     assert "content-encoding" not in server.post("/", [[1, 2]], headers={"accept-encoding": "gzip"}).headers
-    assert "content-encoding" not in server.post("/", [[1, 2]] * 5000, headers={"accept-encoding": ""}).headers
+    for refusing in ("", "gzip;q=0", "br, gzip; q=0.0", "identity"):
+        plain = server.post("/", [[1, 2]] * 5000, headers={"accept-encoding": refusing})
+        assert "content-encoding" not in plain.headers, refusing
+    assert "content-encoding" in server.post("/", [[1, 2]] * 5000, headers={"accept-encoding": "GZIP;q=0.5"}).headers
 
 
 def test_extra_columns_are_ignored_for_a_model_that_is_set_so() -> None:
@@ -245,3 +248,10 @@ def test_a_bad_request_does_not_disturb_its_neighbours() -> None:
             assert answer.json() == {"prediction": number + 1.0}
         else:
             assert answer.status_code == 422
+
+
+def test_what_follows_a_compressed_body_is_not_passed_over() -> None:
+    body = gzip.compress(b"[1,2]") + gzip.compress(b"[3,4]")
+    answer = FakeServer(adding()).request("POST", "/", content=body, headers={"content-encoding": "gzip"})
+    assert answer.status_code == 400
+    assert "follows" in answer.json()["error"]["message"]

@@ -137,6 +137,12 @@ def test_unknown_models_and_paths_are_404(path: str) -> None:
     assert FakeServer(adding()).request("GET", path).status_code == 404
 
 
+def test_an_unknown_path_below_v2_is_refused_in_its_shape() -> None:
+    answer = FakeServer(adding()).request("GET", "/v2/models/sum/config")
+    assert answer.status_code == 404
+    assert isinstance(answer.json()["error"], str)
+
+
 def test_a_wrong_method_is_405_in_v2s_shape() -> None:
     answer = FakeServer(adding()).request("GET", INFER)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
@@ -148,3 +154,23 @@ def test_the_callers_deadline_is_kept() -> None:
     assert (
         FakeServer(sleeping(0.4)).post("/v2/models/slow/infer", body, headers={"prefer": "wait=0.2"}).status_code == 503
     )
+
+
+def test_lists_deeper_than_the_shape_are_refused_and_not_walked() -> None:
+    deep: Any = 1
+    for _ in range(200):
+        deep = [deep]
+    answer = FakeServer(adding()).post(INFER, infer(tensor("input", [2, 2], [1, 2, 3, deep])))
+    assert answer.status_code == 422
+    assert "got a list" in answer.json()["error"]
+
+
+def test_binary_tensors_are_refused_with_the_way_out() -> None:
+    body = json.dumps(
+        infer({"name": "input", "shape": [1, 2], "datatype": "FP64", "parameters": {"binary_data_size": 16}})
+    )
+    answer = FakeServer(adding()).request(
+        "POST", INFER, content=body.encode() + bytes(16), headers={"inference-header-content-length": str(len(body))}
+    )
+    assert answer.status_code == 415
+    assert "JSON" in answer.json()["error"]

@@ -14,7 +14,16 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 
-from shipway.errors import Draining, MethodNotAllowed, ModelError, ShipwayError, Unauthorized, Unavailable, edge
+from shipway.errors import (
+    Draining,
+    MethodNotAllowed,
+    ModelError,
+    ShipwayError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    edge,
+)
 from shipway.monitor.access import AccessRecord
 from shipway.monitor.metrics import Metrics
 from shipway.serve.http.access import AccessLog
@@ -30,6 +39,7 @@ __all__ = ["App"]
 _logger = logging.getLogger("shipway.http")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _GZIP_FROM = 2048
+_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
 
 
 class App:
@@ -114,7 +124,7 @@ class App:
             headers.append((b"connection", b"close"))
         if isinstance(response.body, bytes) and len(response.body) >= _GZIP_FROM:
             headers.append((b"vary", b"accept-encoding"))
-            if "gzip" in exchange.request.header(b"accept-encoding"):
+            if _GZIP.search(exchange.request.header(b"accept-encoding")):
                 response.body = gzip.compress(response.body, compresslevel=5, mtime=0)
                 headers.append((b"content-encoding", b"gzip"))
 
@@ -163,6 +173,9 @@ def _error_response(error: ShipwayError, exchange: Exchange, protocol: Protocol)
     response = HttpResponse(edge(error).http, protocol.error_body(error, exchange.id))
     if isinstance(error, MethodNotAllowed):
         response.headers.append((b"allow", ", ".join(error.allow).encode()))
+    elif isinstance(error, TooLarge):
+        # The rest of the body is not read: on this connection nothing could follow it.
+        response.headers.append((b"connection", b"close"))
     elif isinstance(error, Unavailable):
         response.headers.append((b"retry-after", str(error.retry_after).encode()))
     elif isinstance(error, Unauthorized):

@@ -35,20 +35,39 @@ async def read_body(request: HttpRequest, limit: int, deadline: float) -> bytes:
     declared = request.headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout_at(deadline):
-            while part := await request.receive():
-                size += len(part)
-                if size > limit:
-                    raise _too_large(limit)
-                parts.append(part)
-    except TimeoutError:
-        raise DeadlineExceeded("the body did not arrive within the time limit") from None
+    parts = await _parts_by(request, limit, deadline)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
     coding = request.header(b"content-encoding").strip().lower()
     return body if coding in ("", "identity") else _decompress(body, coding, limit)
+
+
+async def _parts_by(request: HttpRequest, limit: int, deadline: float) -> list[bytes]:
+    """Gives the body's parts. `asyncio.timeout_at` would do, but costs a tenth of a whole call of a small model."""
+    parts: list[bytes] = []
+    size, late = 0, False
+    task = asyncio.current_task()
+    assert task is not None
+
+    def ring() -> None:
+        nonlocal late
+        late = True
+        task.cancel()
+
+    alarm = asyncio.get_running_loop().call_at(deadline, ring)
+    try:
+        while part := await request.receive():
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            parts.append(part)
+    except asyncio.CancelledError:
+        # Cancelled by the alarm alone, it is over; by somebody else too, it is not ours to stop.
+        if not late or task.uncancel() > 0:
+            raise
+        raise DeadlineExceeded("the body did not arrive within the time limit") from None
+    finally:
+        alarm.cancel()
+    return parts
 
 
 def decode_json(body: bytes) -> Any:

@@ -58,9 +58,7 @@ class _Plain:
         self._limits = settings.limits
         ignoring = {name for name, model in settings.models.items() if model.extra_columns == "ignore"}
         self._readers = {
-            model.id: RowReader(
-                model.signature, ignore_extra=model.id.name in ignoring, most_rows=settings.limits.rows
-            )
+            model.id: RowReader(model.signature, ignore_extra=model.id.name in ignoring, most_rows=settings.limits.rows)
             for model in engine.models
         }
         self._several = len(engine.models) > 1

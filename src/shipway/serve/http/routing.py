@@ -94,12 +94,15 @@ class Router:
         return route, parameters
 
     def protocol_of(self, path: str) -> Protocol | None:
-        """Gives the protocol that a path belongs to, whatever its HTTP method, or None."""
+        """Gives the protocol that a path belongs to, whatever its HTTP method and though it be unknown, or None.
+
+        An unknown path is its protocol's whose root it lies under: that protocol's client will read the error.
+        """
         try:
-            methods, _ = self._methods(path)
+            methods: Mapping[str, Route] | None = self._methods(path)[0]
         except UnknownRoute:
-            return None
-        return next(iter(methods.values())).protocol
+            methods = self._fixed.get("/" + path.strip("/").partition("/")[0])
+        return next(iter(methods.values())).protocol if methods else None
 
     def _methods(self, path: str) -> tuple[dict[str, Route], Mapping[str, str]]:
         fixed = self._fixed.get(path)

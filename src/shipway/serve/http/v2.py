@@ -26,7 +26,7 @@ from shipway.spec.served import ServedModel
 from shipway.spec.settings import Limits
 from shipway.spec.signature import Array, Column, Columns, DType, Matrix, Signature
 
-__all__ = ["V2", "v2_routes"]
+__all__ = ["V2", "v2_health_routes", "v2_routes"]
 
 _DTYPES: dict[str, DType] = {
     "BOOL": "bool", "BYTES": "string", "FP16": "float16", "FP32": "float32", "FP64": "float64",
@@ -68,13 +68,27 @@ def _error_body(error: ShipwayError, request_id: str) -> bytes:  # noqa: ARG001
 V2 = Protocol("v2", _error_body)
 
 
+def v2_health_routes(state: State) -> list[Route]:
+    """Gives V2's health routes, which are answered while models still load."""
+
+    async def live(exchange: Exchange) -> HttpResponse:  # noqa: ARG001
+        return HttpResponse(200, b'{"live":true}')
+
+    async def ready(exchange: Exchange) -> HttpResponse:  # noqa: ARG001
+        is_ready = state.is_ready
+        return HttpResponse(200 if is_ready else 503, b'{"ready":true}' if is_ready else b'{"ready":false}')
+
+    return [
+        Route("GET", "/v2/health/live", live, V2, public=True),
+        Route("GET", "/v2/health/ready", ready, V2, public=True),
+    ]
+
+
 def v2_routes(engine: Engine, state: State, limits: Limits, version: str) -> list[Route]:
     """Gives the routes of V2."""
     v2 = _V2(engine, state, limits, version)
     routes = [
         Route("GET", "/v2", v2.server, V2),
-        Route("GET", "/v2/health/live", v2.live, V2, public=True),
-        Route("GET", "/v2/health/ready", v2.ready, V2, public=True),
         Route("GET", "/v2/models", v2.models, V2),
     ]
     for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
@@ -97,13 +111,6 @@ class _V2:
     async def server(self, exchange: Exchange) -> HttpResponse:  # noqa: ARG002
         # Clients switch features on by these strings: what is not served is not announced.
         return self._json({"name": "shipway", "version": self._version, "extensions": []})
-
-    async def live(self, exchange: Exchange) -> HttpResponse:  # noqa: ARG002
-        return self._json({"live": True})
-
-    async def ready(self, exchange: Exchange) -> HttpResponse:  # noqa: ARG002
-        ready = self._state.is_ready
-        return HttpResponse(200 if ready else 503, self._encode({"ready": ready}))
 
     async def models(self, exchange: Exchange) -> HttpResponse:  # noqa: ARG002
         return self._json({"models": [model.id.name for model in self._engine.models]})
@@ -282,7 +289,7 @@ def _casts(given: DType, wanted: DType) -> bool:
 
 
 def _flat(data: Any, depth: int) -> list[Any]:
-    """Gives the values of lists that are nested as deep as the shape has it; what lies deeper is no value, and stays."""
+    """Gives the values of lists nested as deep as the shape says; what lies deeper is no value, and is left."""
     flat: list[Any] = data if isinstance(data, list) else [data]
     for _ in range(depth - 1):
         if not any(isinstance(item, list) for item in flat):
