@@ -1,6 +1,6 @@
 """From nothing to the first right answer, beside a bare Python that imports numpy and onnxruntime; and resident memory.
 
-The server is the container's: `python -m shipway.serve FOLDER`, with a compiled linear regression.
+The server is the container's: `python -m shipway.serving FOLDER`, with a compiled linear regression.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def serve(models: Path, record: dict[str, float], expected: float) -> tuple[floa
     request = urllib.request.Request(url, json.dumps(record).encode(), {"content-type": "application/json"})
     begin = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "shipway.serve", str(models), "--port", str(port)], stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "shipway.serving", str(models), "--port", str(port)], stderr=subprocess.DEVNULL
     )
     try:
         answer = None

@@ -19,11 +19,11 @@ from shipway.cli.environment import default_store
 from shipway.client.client import rows_to_json
 from shipway.errors import SampleMismatch, UnknownModel
 from shipway.models.adapter import Predictor as ModelPredictor
-from shipway.serve.application import Application, read_keys
-from shipway.serve.engine.engine import LoadedModel
-from shipway.serve.http.access import no_log
-from shipway.serve.http.asgi import AsgiFront
-from shipway.serve.server import serve as serve_bundles
+from shipway.serving.application import Application, read_keys
+from shipway.serving.engine.engine import LoadedModel
+from shipway.serving.http.access import no_log
+from shipway.serving.http.asgi import AsgiFront
+from shipway.serving.server import serve as serve_bundles
 from shipway.spec.reference import NameReference, parse_reference
 from shipway.spec.rows import RowReader
 from shipway.spec.settings import Server, Settings

@@ -54,7 +54,7 @@ def test_what_is_cut_off_leaves_no_file(
 
 def test_packing_can_be_interrupted_at_any_moment(stocked: Shell, workshop: Workshop) -> None:
     before = stocked("list", "--json").out
-    for delay in (0.05, 0.2, 0.6, 1.2):
+    for delay in (0.05, 0.8, 1.3, 2.0):
         process = stocked.process("pack", str(workshop.folder / "churn.joblib"), "--name", "churn")
         time.sleep(delay)
         if delay == 0.05:

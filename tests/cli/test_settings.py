@@ -14,7 +14,7 @@ import pytest
 from fakes.shell import Shell
 from shipway.cli.entry import VERBS
 from shipway.errors import Unauthorized
-from shipway.serve.http.keys import ApiKeys
+from shipway.serving.http.keys import ApiKeys
 
 
 def test_config_tells_each_value_and_where_it_comes_from(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ from shipway.errors import (
     UnknownModel,
     UnsupportedMediaType,
 )
-from shipway.serve.http.keys import ApiKeys, hash_key
+from shipway.serving.http.keys import ApiKeys, hash_key
 from shipway.spec.settings import Limits, Settings
 from shipway.spec.signature import Column, Method, Signature
 

@@ -17,11 +17,11 @@ from shipway._version import __version__
 from shipway.cli.entry import VERBS, shipway
 from shipway.errors import EDGE
 from shipway.monitor.metrics import Metrics
-from shipway.serve.engine.engine import Engine
-from shipway.serve.http.operations import health_routes, information_routes
-from shipway.serve.http.plain import plain_routes
-from shipway.serve.http.v2 import v2_routes
-from shipway.serve.state import State
+from shipway.serving.engine.engine import Engine
+from shipway.serving.http.operations import health_routes, information_routes
+from shipway.serving.http.plain import plain_routes
+from shipway.serving.http.v2 import v2_health_routes, v2_routes
+from shipway.serving.state import State
 from shipway.spec.settings import ENVIRONMENT_PREFIX, ModelSettings, Settings, resolve
 
 ROOT = Path(__file__).parents[2]
@@ -175,6 +175,7 @@ def test_every_route_is_documented_and_no_other() -> None:
     engine = Engine((), Metrics(), waiting=1)
     routes = [
         *health_routes(state),
+        *v2_health_routes(state),
         *information_routes((), Metrics(), version=__version__, auth=False),
         *plain_routes(engine, settings),
         *v2_routes(engine, state, settings.limits, __version__),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from shipway.errors import ModelError
-from shipway.serve.engine.engine import LoadedModel
-from shipway.serve.engine.warmup import Cost
+from shipway.serving.engine.engine import LoadedModel
+from shipway.serving.engine.warmup import Cost
 from shipway.spec.reference import BundleId
 from shipway.spec.served import ServedModel
 from shipway.spec.signature import Column, Columns, Method, Signature, row_count

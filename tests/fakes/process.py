@@ -20,7 +20,7 @@ SECONDS = 60.0
 class ServerProcess:
     """Runs `python -m MODULE …` on a free port of loopback; ended by its pid when the block ends."""
 
-    def __init__(self, *arguments: str, environ: dict[str, str] | None = None, module: str = "shipway.serve") -> None:
+    def __init__(self, *arguments: str, environ: dict[str, str] | None = None, module: str = "shipway.serving") -> None:
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed with the block
         port = () if "--port" in arguments else ("--port", "0")
         self.process = subprocess.Popen(

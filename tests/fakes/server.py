@@ -9,9 +9,9 @@ from typing import TypeVar
 import httpx
 
 from shipway.monitor.access import AccessRecord
-from shipway.serve.application import Application
-from shipway.serve.engine.engine import LoadedModel
-from shipway.serve.http.keys import ApiKeys
+from shipway.serving.application import Application
+from shipway.serving.engine.engine import LoadedModel
+from shipway.serving.http.keys import ApiKeys
 from shipway.spec.settings import Settings
 
 Result = TypeVar("Result")

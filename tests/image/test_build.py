@@ -79,12 +79,12 @@ def test_the_image_holds_the_bundle_as_a_folder(tmp_path: Path, bundle: Bundle) 
 
 def test_the_server_starts_from_what_is_in_the_image(tmp_path: Path, bundle: Bundle) -> None:
     files = server_files()
-    assert "shipway/serve/__main__.py" in files
+    assert "shipway/serving/__main__.py" in files
     assert not [
         path for path in files if path.split("/")[1] in ("cli", "image", "oci", "deploy") or "__pycache__" in path
     ]
     unpack(build_in(tmp_path, bundle), tmp_path / "root", slice(1, None))
-    code = "import shipway.serve.__main__ as m, sys; print(m.__file__); print(*sys.modules)"
+    code = "import shipway.serving.__main__ as m, sys; print(m.__file__); print(*sys.modules)"
     environment = {"PYTHONPATH": str(tmp_path / "root" / "opt" / "shipway" / "app")}
     done = subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -212,7 +212,7 @@ def test_the_docker_context_is_whole_and_names_no_index(tmp_path: Path, bundle: 
         "USER 65532:65532",
         "SHIPWAY_SERVER__HOST=0.0.0.0",
         "python:3.11-slim",
-        '"shipway.serve"',
+        '"shipway.serving"',
     ):
         assert line in text
     copied = [line.split()[1] for line in text.splitlines() if line.startswith("COPY ")]

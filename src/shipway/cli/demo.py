@@ -144,7 +144,7 @@ def _show(step: _Steps, bundle: Bundle) -> None:
 def _server(session: Session, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Runs `shipway serve` in a process of its own; on a free port if the wanted one is taken."""
     from shipway.errors import MachineError, PortInUse
-    from shipway.serve.server import bind
+    from shipway.serving.server import bind
 
     try:
         bind("127.0.0.1", port).close()

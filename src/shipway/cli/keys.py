@@ -24,7 +24,7 @@ def command() -> None:
 @click.option("--remark", default="", metavar="TEXT", help="Whose key it is; stands beside the hash.")
 def new(session: Session, api: bool, file: Path | None, remark: str) -> None:  # noqa: ARG001
     """Draws a key and prints it, this once. Servers hold only its hash."""
-    from shipway.serve.http.keys import hash_key, new_key
+    from shipway.serving.http.keys import hash_key, new_key
 
     key = new_key()
     line = " ".join([hash_key(key), *remark.split()])

@@ -11,8 +11,8 @@ import click
 from shipway.cli.session import Session, complete_reference, verb
 
 if TYPE_CHECKING:
-    from shipway.serve.engine.engine import LoadedModel
-    from shipway.serve.http.access import AccessLog
+    from shipway.serving.engine.engine import LoadedModel
+    from shipway.serving.http.access import AccessLog
 
 __all__ = ["access_log", "command"]
 
@@ -29,8 +29,8 @@ __all__ = ["access_log", "command"]
 def command(session: Session, refs: tuple[str, ...], port: int | None, host: str | None, default: str | None) -> None:
     """Serves the models REF, with a page at /, until Ctrl-C or SIGTERM."""
     from shipway.cli.references import find_bundles
-    from shipway.serve.application import Application, read_keys
-    from shipway.serve.server import serve
+    from shipway.serving.application import Application, read_keys
+    from shipway.serving.server import serve
 
     flags = {"server.port": port, "server.host": host, "server.default": default}
     settings = session.resolve(flags).settings
@@ -53,7 +53,7 @@ def command(session: Session, refs: tuple[str, ...], port: int | None, host: str
 
 def access_log(session: Session, kind: str) -> AccessLog:
     """Gives the access log that the setting `server.log` asks for, on standard error."""
-    from shipway.serve.http.access import json_lines, no_log, text_lines
+    from shipway.serving.http.access import json_lines, no_log, text_lines
 
     if session.out.quiet or kind == "off":
         return no_log

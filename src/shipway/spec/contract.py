@@ -73,4 +73,4 @@ class Contract:
 
     def command(self, python: str) -> tuple[str, ...]:
         """Gives the command line that starts the server with `python`, without a shell."""
-        return (python, "-m", "shipway.serve", self.models)
+        return (python, "-m", "shipway.serving", self.models)

@@ -9,16 +9,16 @@ from shipway._version import __version__
 from shipway.bundle.bundle import Bundle
 from shipway.errors import UsageError
 from shipway.monitor.metrics import Metrics
-from shipway.serve.engine.engine import Engine, LoadedModel
-from shipway.serve.http.access import AccessLog
-from shipway.serve.http.app import App
-from shipway.serve.http.asgi import AsgiFront
-from shipway.serve.http.keys import ApiKeys
-from shipway.serve.http.operations import health_routes, information_routes
-from shipway.serve.http.plain import plain_routes
-from shipway.serve.http.v2 import v2_health_routes, v2_routes
-from shipway.serve.loading import load_model
-from shipway.serve.state import Phase, State
+from shipway.serving.engine.engine import Engine, LoadedModel
+from shipway.serving.http.access import AccessLog
+from shipway.serving.http.app import App
+from shipway.serving.http.asgi import AsgiFront
+from shipway.serving.http.keys import ApiKeys
+from shipway.serving.http.operations import health_routes, information_routes
+from shipway.serving.http.plain import plain_routes
+from shipway.serving.http.v2 import v2_health_routes, v2_routes
+from shipway.serving.loading import load_model
+from shipway.serving.state import Phase, State
 from shipway.spec.rows import did_you_mean
 from shipway.spec.settings import Settings
 

@@ -17,9 +17,9 @@ from typing import Any
 from shipway.errors import DeadlineExceeded, InvalidInput, ModelError, Overloaded, ShipwayError, UnknownModel
 from shipway.models.adapter import Predictor
 from shipway.monitor.metrics import Metrics
-from shipway.serve.engine.request import Request
-from shipway.serve.engine.thread import ModelThread
-from shipway.serve.engine.warmup import Cost
+from shipway.serving.engine.request import Request
+from shipway.serving.engine.thread import ModelThread
+from shipway.serving.engine.warmup import Cost
 from shipway.spec.reference import BundleId
 from shipway.spec.rows import did_you_mean
 from shipway.spec.served import ServedModel

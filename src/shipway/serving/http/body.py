@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from shipway.errors import DeadlineExceeded, MalformedBody, TooLarge, UnsupportedMediaType
-from shipway.serve.http.message import HttpRequest
+from shipway.serving.http.message import HttpRequest
 
 __all__ = ["decode_json", "read_body", "seconds_allowed"]
 

@@ -15,9 +15,9 @@ from fakes.models import adding, sleeping
 from fakes.server import FakeServer
 from shipway.errors import UsageError
 from shipway.monitor.access import AccessRecord
-from shipway.serve.application import Application
-from shipway.serve.http.keys import ApiKeys, hash_key, new_key
-from shipway.serve.state import Phase
+from shipway.serving.application import Application
+from shipway.serving.http.keys import ApiKeys, hash_key, new_key
+from shipway.serving.state import Phase
 from shipway.spec.settings import Limits, Settings
 
 KEY = new_key()

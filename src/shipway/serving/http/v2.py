@@ -15,12 +15,12 @@ import msgspec
 import numpy as np
 
 from shipway.errors import InvalidInput, MalformedBody, ShipwayError, TooLarge, UnsupportedMediaType
-from shipway.serve.engine.engine import Engine
-from shipway.serve.engine.request import Request
-from shipway.serve.http.body import decode_json, read_body
-from shipway.serve.http.message import HttpResponse
-from shipway.serve.http.routing import Exchange, Protocol, Route
-from shipway.serve.state import State
+from shipway.serving.engine.engine import Engine
+from shipway.serving.engine.request import Request
+from shipway.serving.http.body import decode_json, read_body
+from shipway.serving.http.message import HttpResponse
+from shipway.serving.http.routing import Exchange, Protocol, Route
+from shipway.serving.state import State
 from shipway.spec.rows import array_of, did_you_mean
 from shipway.spec.served import ServedModel
 from shipway.spec.settings import Limits

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from fakes.models import DEAR, SUM, adding, loaded, raising, sleeping
 from shipway.errors import DeadlineExceeded, InvalidInput, ModelError, Overloaded, UnknownModel
 from shipway.monitor.metrics import Metrics
-from shipway.serve.engine.engine import Engine, LoadedModel
-from shipway.serve.engine.request import Request
-from shipway.serve.engine.warmup import INLINE_SECONDS, Cost
+from shipway.serving.engine.engine import Engine, LoadedModel
+from shipway.serving.engine.request import Request
+from shipway.serving.engine.warmup import INLINE_SECONDS, Cost
 from shipway.spec.signature import Columns
 
 Result = TypeVar("Result")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from shipway.serve.http.message import Handler, HttpRequest
+from shipway.serving.http.message import Handler, HttpRequest
 
 __all__ = ["AsgiFront"]
 

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from shipway.serve.http.connection import HEAD_BYTES, Connection
+from shipway.serving.http.connection import HEAD_BYTES, Connection
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bytes]]
 SECONDS = 0.2

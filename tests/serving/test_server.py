@@ -28,10 +28,10 @@ from shipway.bundle.bundle import Bundle
 from shipway.bundle.pack import PackRequest, pack
 from shipway.bundle.store import Store
 from shipway.errors import MachineError, PortInUse
-from shipway.serve.application import Application
-from shipway.serve.http.access import no_log
-from shipway.serve.loading import load_model
-from shipway.serve.server import bind, serve
+from shipway.serving.application import Application
+from shipway.serving.http.access import no_log
+from shipway.serving.loading import load_model
+from shipway.serving.server import bind, serve
 from shipway.spec.settings import Server, Settings
 
 CODE = Path(__file__).parents[1] / "fakes" / "code"
@@ -188,10 +188,10 @@ def test_settings_come_from_the_environment_and_a_wrong_one_is_refused(folder: P
 IMPORTS = """
 import sys
 from pathlib import Path
-import shipway.serve.__main__
+import shipway.serving.__main__
 from shipway.bundle.folder import read_models
-from shipway.serve.application import Application
-from shipway.serve.http.access import no_log
+from shipway.serving.application import Application
+from shipway.serving.http.access import no_log
 from shipway.spec.settings import Settings
 Application(Settings(), no_log, None).open(read_models(Path(sys.argv[1])))
 print("\\n".join(sys.modules))
@@ -201,7 +201,7 @@ print("\\n".join(sys.modules))
 def test_starting_imports_no_room_and_no_framework_that_serving_does_not_need(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTS, str(folder)], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert "shipway.serve.application" in loaded
+    assert "shipway.serving.application" in loaded
     assert "onnxruntime" in loaded
     rooms = {"shipway.oci", "shipway.image", "shipway.deploy", "shipway.cli", "shipway.client", "shipway.bundle.store"}
     frameworks = {"sklearn", "pandas", "joblib", "skl2onnx", "onnx", "scipy", "httpx", "filelock"}

@@ -26,13 +26,13 @@ from shipway.errors import (
 )
 from shipway.monitor.access import AccessRecord
 from shipway.monitor.metrics import Metrics
-from shipway.serve.http.access import AccessLog
-from shipway.serve.http.body import seconds_allowed
-from shipway.serve.http.keys import ApiKeys
-from shipway.serve.http.message import HttpRequest, HttpResponse
-from shipway.serve.http.plain import PLAIN
-from shipway.serve.http.routing import Exchange, Protocol, Route, Router
-from shipway.serve.state import State
+from shipway.serving.http.access import AccessLog
+from shipway.serving.http.body import seconds_allowed
+from shipway.serving.http.keys import ApiKeys
+from shipway.serving.http.message import HttpRequest, HttpResponse
+from shipway.serving.http.plain import PLAIN
+from shipway.serving.http.routing import Exchange, Protocol, Route, Router
+from shipway.serving.state import State
 
 __all__ = ["App"]
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from shipway.errors import MethodNotAllowed, ShipwayError, UnknownRoute
-from shipway.serve.http.message import HttpRequest, HttpResponse
+from shipway.serving.http.message import HttpRequest, HttpResponse
 
 __all__ = ["Exchange", "ExchangeHandler", "Protocol", "Route", "Router"]
 

@@ -19,10 +19,10 @@ import uvicorn
 
 from shipway.bundle.bundle import Bundle
 from shipway.errors import MachineError, PortInUse, UsageError
-from shipway.serve.application import Application
-from shipway.serve.engine.engine import LoadedModel
-from shipway.serve.http.connection import Connection
-from shipway.serve.state import Phase
+from shipway.serving.application import Application
+from shipway.serving.engine.engine import LoadedModel
+from shipway.serving.http.connection import Connection
+from shipway.serving.state import Phase
 from shipway.spec.settings import Server
 
 __all__ = ["bind", "serve"]

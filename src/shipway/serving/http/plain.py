@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from shipway.errors import InvalidInput, ShipwayError, UnknownModel, UnsupportedMediaType
-from shipway.serve.engine.engine import Engine
-from shipway.serve.engine.request import Request
-from shipway.serve.http.body import decode_json, read_body
-from shipway.serve.http.message import HttpResponse
-from shipway.serve.http.routing import Exchange, Protocol, Route
+from shipway.serving.engine.engine import Engine
+from shipway.serving.engine.request import Request
+from shipway.serving.http.body import decode_json, read_body
+from shipway.serving.http.message import HttpResponse
+from shipway.serving.http.routing import Exchange, Protocol, Route
 from shipway.spec.reference import BundleId
 from shipway.spec.rows import RowReader, did_you_mean
 from shipway.spec.served import ServedModel

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from shipway.bundle.bundle import Bundle
 from shipway.bundle.load import open_predictor, read_golden, tolerance_of
-from shipway.serve.engine.engine import LoadedModel
-from shipway.serve.engine.warmup import warm_up
+from shipway.serving.engine.engine import LoadedModel
+from shipway.serving.engine.warmup import warm_up
 from shipway.spec.served import ServedModel
 
 __all__ = ["load_model"]

@@ -1,4 +1,4 @@
-"""The container's way in: `python -m shipway.serve FOLDER --host … --port …`.
+"""The container's way in: `python -m shipway.serving FOLDER --host … --port …`.
 
 It is an edge as `cli/` is: it reads the environment and exits. It imports nothing but what serving needs, and so is
 small and starts fast; whoever has the whole of Shipway types `shipway serve`.
@@ -16,16 +16,16 @@ from typing import Any
 
 from shipway.bundle.folder import read_models
 from shipway.errors import ShipwayError, UsageError, edge
-from shipway.serve.application import Application, read_keys
-from shipway.serve.engine.engine import LoadedModel
-from shipway.serve.http.access import AccessLog, json_lines, no_log, text_lines
-from shipway.serve.server import serve
+from shipway.serving.application import Application, read_keys
+from shipway.serving.engine.engine import LoadedModel
+from shipway.serving.http.access import AccessLog, json_lines, no_log, text_lines
+from shipway.serving.server import serve
 from shipway.spec.settings import Server, Settings, resolve
 
 
 def main(arguments: list[str]) -> int:
     """Serves the bundles of a folder until a signal ends it; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m shipway.serve", description="Serves the bundles of a folder.")
+    parser = argparse.ArgumentParser(prog="python -m shipway.serving", description="Serves the bundles of a folder.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)

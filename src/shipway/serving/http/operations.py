@@ -8,10 +8,10 @@ import msgspec
 
 from shipway.console.page import content_security_policy, page
 from shipway.monitor.metrics import METRICS_CONTENT_TYPE, Metrics
-from shipway.serve.http.message import HttpResponse
-from shipway.serve.http.plain import PLAIN
-from shipway.serve.http.routing import Exchange, Route
-from shipway.serve.state import State
+from shipway.serving.http.message import HttpResponse
+from shipway.serving.http.plain import PLAIN
+from shipway.serving.http.routing import Exchange, Route
+from shipway.serving.state import State
 from shipway.spec.openapi import document
 from shipway.spec.served import ServedModel
 
