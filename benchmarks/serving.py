@@ -18,7 +18,7 @@ from sklearn.linear_model import LinearRegression
 
 import shipway
 
-ROUNDS = 3
+ROUNDS = 7
 
 FASTAPI_APP = """
 import joblib
@@ -66,9 +66,9 @@ def main() -> None:
         rates: dict[str, list[float]] = {"fastapi": [], "shipway": []}
         for _ in range(ROUNDS):
             with server(["env", "-C", name, *uvicorn], theirs):
-                rates["fastapi"].append(rate(theirs, record))
+                rates["fastapi"].append(rate(theirs, record, seconds=3))
             with server(command, ours, environ={"SHIPWAY_STORE": str(folder / "store")}):
-                rates["shipway"].append(rate(ours, record))
+                rates["shipway"].append(rate(ours, record, seconds=3))
     for who, values in rates.items():
         print(f"{who:8} {statistics.median(values):9,.0f} right answers a second")
     pairs = zip(rates["shipway"], rates["fastapi"], strict=True)

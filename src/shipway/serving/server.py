@@ -146,6 +146,7 @@ async def _serve_until(
             log_level="warning",
             lifespan="off",
             server_header=False,
+            proxy_headers=False,  # who the caller is, is not believed on its word
             http=Connection,
             ws="none",
             loop="asyncio",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import errno
+import io
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import TextIO
 
 import httpx
 import pytest
@@ -14,8 +16,8 @@ import pytest
 from fakes.models import adding, sleeping
 from fakes.server import FakeServer
 from shipway.errors import UsageError
-from shipway.monitor.access import AccessRecord
 from shipway.serving.application import Application
+from shipway.serving.http.access import AccessLog, json_lines, text_lines
 from shipway.serving.http.keys import ApiKeys, hash_key, new_key
 from shipway.serving.state import Phase
 from shipway.spec.settings import Limits, Settings
@@ -248,12 +250,39 @@ def test_a_path_of_slashes_is_no_failure() -> None:
     assert FakeServer(adding()).request("GET", "/nothing" + "/" * 5000).status_code == 404
 
 
-@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(errno.ENOSPC, "no space"), ValueError("closed file")])
-def test_a_log_that_cannot_be_written_harms_no_answer(error: Exception) -> None:
-    def failing(record: AccessRecord) -> None:
-        raise error
+class FailingStream(io.StringIO):
+    """A log's stream whose reader has gone, or whose disk is full."""
 
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def write(self, text: str) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(errno.ENOSPC, "no space"), ValueError("closed file")])
+@pytest.mark.parametrize("lines", [json_lines, text_lines])
+def test_a_log_that_cannot_be_written_harms_no_answer(lines: Callable[[TextIO], AccessLog], error: Exception) -> None:
     server = FakeServer()
-    server.application = Application(Settings(), failing, None)
+    server.application = Application(Settings(), lines(FailingStream(error)), None)
     server.application.start([adding()])
     assert server.post("/", [1, 2]).json() == {"prediction": 3.0}
+
+
+@pytest.mark.parametrize("lines", [json_lines, text_lines])
+def test_each_request_is_one_line_of_the_log(lines: Callable[[TextIO], AccessLog]) -> None:
+    stream = io.StringIO()
+    server = FakeServer()
+    server.application = Application(Settings(), lines(stream), None)
+    server.application.start([adding()])
+
+    async def conversation(client: httpx.AsyncClient) -> None:
+        headers = [{"x-request-id": f"mine-{number}"} for number in range(20)]
+        await asyncio.gather(*(client.post("/no%0Asuch%0Apath", headers=header) for header in headers))
+        await asyncio.sleep(0)
+
+    server.ask(conversation)
+    written = stream.getvalue().splitlines()
+    assert len(written) == 20
+    assert all(f"mine-{number}" in "".join(written) for number in range(20))

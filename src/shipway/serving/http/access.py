@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TextIO
@@ -16,14 +18,39 @@ __all__ = ["AccessLog", "json_lines", "no_log", "text_lines"]
 AccessLog = Callable[[AccessRecord], None]
 
 
+class _Lines:
+    """Writes lines to a stream, those of one turn of the event loop at once.
+
+    A write is a system call, and a busy server answers many requests a turn. A stream that cannot be written to, as its
+    disk is full or its reader gone, ends nobody's request.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines: list[str] = []
+
+    def add(self, line: str) -> None:
+        self._lines.append(line)
+        if len(self._lines) == 1:
+            asyncio.get_running_loop().call_soon(self._write)
+
+    def _write(self) -> None:
+        text = "".join(self._lines)
+        self._lines.clear()
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+            self._stream.flush()
+
+
 def text_lines(stream: TextIO) -> AccessLog:
     """Gives a log that writes lines for people."""
+    lines = _Lines(stream)
 
     def write(record: AccessRecord) -> None:
         asked = f" {record.model}:{record.version} {record.method} rows={record.rows}" if record.model else ""
         error = f" {record.error}" if record.error else ""
         path = record.path.encode("unicode_escape").decode("ascii")
-        stream.write(
+        lines.add(
             f"{time.strftime('%H:%M:%S')} {record.client or '-'} {record.http_method} {path} {record.status}"
             f" {record.seconds * 1000:.1f}ms{asked}{error} id={record.id}\n"
         )
@@ -51,7 +78,7 @@ class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
 def json_lines(stream: TextIO) -> AccessLog:
     """Gives a log that writes JSON lines; times are UTC."""
     encode = msgspec.json.Encoder().encode
-    clock = _Clock()
+    lines, clock = _Lines(stream), _Clock()
 
     def write(record: AccessRecord) -> None:
         line = _Line(
@@ -68,7 +95,7 @@ def json_lines(stream: TextIO) -> AccessLog:
             record.rows,
             record.error,
         )
-        stream.write(encode(line).decode() + "\n")
+        lines.add(encode(line).decode() + "\n")
 
     return write
 

@@ -7,7 +7,6 @@ answers of the route's protocol, and tells the log and the metrics. It is built 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import logging
 import re
@@ -145,9 +144,7 @@ class App:
             error,
         )
         self._metrics.request(record)
-        # A log that cannot be written (a full disk, a pipe whose reader ended) is no reason not to answer.
-        with contextlib.suppress(OSError, ValueError):
-            self._log(record)
+        self._log(record)
 
 
 def _request_id(request: HttpRequest) -> str:
