@@ -255,3 +255,22 @@ def test_what_follows_a_compressed_body_is_not_passed_over() -> None:
     answer = FakeServer(adding()).request("POST", "/", content=body, headers={"content-encoding": "gzip"})
     assert answer.status_code == 400
     assert "follows" in answer.json()["error"]["message"]
+
+
+def test_the_loop_turns_while_a_large_body_is_read() -> None:
+    import asyncio
+
+    # The last row is wrong, so that all are read and no model is called.
+    content = json.dumps([[1, 2]] * 300_000 + [[1]]).encode()
+    allowing = Settings(limits=Limits(rows=1_000_000))
+
+    async def conversation(client: httpx.AsyncClient) -> int:
+        call = asyncio.create_task(client.post("/", content=content))
+        turns = 0
+        while not call.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert call.result().status_code == 422
+        return turns
+
+    assert FakeServer(adding(), settings=allowing).ask(conversation) > 50

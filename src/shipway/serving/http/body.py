@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 import zlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
 from shipway.errors import DeadlineExceeded, MalformedBody, TooLarge, UnsupportedMediaType
 from shipway.serving.http.message import HttpRequest
 
-__all__ = ["decode_json", "read_body", "seconds_allowed"]
+__all__ = ["decode_json", "off_loop_if_large", "read_body", "seconds_allowed"]
+
+Result = TypeVar("Result")
+# What is read in some milliseconds, whatever is in it.
+_LARGE_BYTES = 256 * 1024
 
 # The window bits that zlib takes for each coding (RFC 9110, 8.4.1): deflate means zlib's framing.
 _CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
@@ -68,6 +73,11 @@ async def _parts_by(request: HttpRequest, limit: int, deadline: float) -> list[b
     finally:
         alarm.cancel()
     return parts
+
+
+async def off_loop_if_large(body: bytes, read: Callable[[bytes], Result]) -> Result:
+    """Reads a body's content: a large one in a thread, for it takes so long that other callers would notice."""
+    return read(body) if len(body) <= _LARGE_BYTES else await asyncio.to_thread(read, body)
 
 
 def decode_json(body: bytes) -> Any:

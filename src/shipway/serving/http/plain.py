@@ -9,7 +9,7 @@ import msgspec
 from shipway.errors import InvalidInput, ShipwayError, UnknownModel, UnsupportedMediaType
 from shipway.serving.engine.engine import Engine
 from shipway.serving.engine.request import Request
-from shipway.serving.http.body import decode_json, read_body
+from shipway.serving.http.body import decode_json, off_loop_if_large, read_body
 from shipway.serving.http.message import HttpResponse
 from shipway.serving.http.routing import Exchange, Protocol, Route
 from shipway.spec.reference import BundleId
@@ -71,7 +71,8 @@ class _Plain:
         _note(exchange, model.id, method)
         _check_content_type(exchange)
         body = await read_body(exchange.request, self._limits.body_bytes, exchange.deadline)
-        columns, single = self._readers[model.id].read(decode_json(body))
+        reader = self._readers[model.id]
+        columns, single = await off_loop_if_large(body, lambda content: reader.read(decode_json(content)))
         exchange.rows = rows = row_count(columns)
         gone = exchange.request.gone
         call = Request(model.id.name, method.name, columns, rows, exchange.deadline, gone=gone)

@@ -8,7 +8,7 @@ keep the names of their own.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ import numpy as np
 from shipway.errors import InvalidInput, MalformedBody, ShipwayError, TooLarge, UnsupportedMediaType
 from shipway.serving.engine.engine import Engine
 from shipway.serving.engine.request import Request
-from shipway.serving.http.body import decode_json, read_body
+from shipway.serving.http.body import decode_json, off_loop_if_large, read_body
 from shipway.serving.http.message import HttpResponse
 from shipway.serving.http.routing import Exchange, Protocol, Route
 from shipway.serving.state import State
@@ -148,14 +148,10 @@ class _V2:
                 "binary tensors are not read here", fix="send the tensors as JSON (tritonclient: binary_data=False)"
             )
         body = await read_body(exchange.request, self._limits.body_bytes, exchange.deadline)
-        try:
-            request = msgspec.convert(decode_json(body), InferRequest)
-        except msgspec.ValidationError as error:
-            raise MalformedBody(f"the body is no inference request: {error}") from error
-        methods = _wanted(model.signature, request.outputs)
-        exchange.method = next(iter(methods))
-        columns, rows = _columns(model.signature, request.inputs, self._limits.rows)
-        exchange.rows = rows
+        request, methods, columns, rows = await off_loop_if_large(
+            body, lambda content: _read(content, model.signature, self._limits.rows)
+        )
+        exchange.method, exchange.rows = next(iter(methods)), rows
         outputs: list[dict[str, Any]] = []
         for method, names in methods.items():
             call = Request(
@@ -185,6 +181,19 @@ class _V2:
 
     def _json(self, value: Any) -> HttpResponse:
         return HttpResponse(200, self._encode(value))
+
+
+def _read(
+    body: bytes, signature: Signature, most_rows: int
+) -> tuple[InferRequest, Mapping[str, list[str]], Columns, int]:
+    """Gives a request, the outputs that it wants of each method, its columns and how many rows they have."""
+    try:
+        request = msgspec.convert(decode_json(body), InferRequest)
+    except msgspec.ValidationError as error:
+        raise MalformedBody(f"the body is no inference request: {error}") from error
+    methods = _wanted(signature, request.outputs)
+    columns, rows = _columns(signature, request.inputs, most_rows)
+    return request, methods, columns, rows
 
 
 def _is_matrix(signature: Signature) -> bool:
