@@ -63,7 +63,8 @@ def test_packing_can_be_interrupted_at_any_moment(stocked: Shell, workshop: Work
         else:
             process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=SECONDS)
-        assert process.returncode in (-signal.SIGKILL, 0, 130)
+        # A shell tells 130 for a process that the signal itself ended, too.
+        assert process.returncode in (-signal.SIGKILL, -signal.SIGINT, 0, 130)
         assert "Traceback" not in said
     assert stocked("store", "check").code == 0
     assert stocked("list", "--json").facts[: len(json.loads(before))] == json.loads(before)

@@ -187,3 +187,11 @@ def test_completion_names_every_verb_and_never_fails(shell: Shell) -> None:
         ran = shell.apart(env=shell.environ | environ)
         assert {line.partition(",")[2] for line in ran.out.split()} == expected
     assert shell.store.read_text(encoding="utf-8") == "no store"
+
+
+def test_a_container_that_will_not_ask_for_the_keys_of_here_is_spoken_of(stocked: Shell, tmp_path: Path) -> None:
+    settings = tmp_path / "keys.toml"
+    settings.write_text('[auth]\nkeys = "api-keys.txt"\n', encoding="utf-8")
+    render = ("render", "churn", "--to", "kubernetes", "--image", "churn:1")
+    assert "API keys" in stocked(*render, "--config", str(settings)).err
+    assert "API keys" not in stocked(*render).err

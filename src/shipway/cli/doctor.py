@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -75,7 +76,8 @@ def _line(session: Session, finding: Finding) -> str:
 
 
 def _looks(session: Session) -> tuple[Callable[[], Iterator[Finding]], ...]:
-    return (_python, _packages, lambda: _store(session), lambda: _settings(session), _engine, _kubectl, _port)
+    looks = (_store, _settings, _port)
+    return (_python, _packages, *(functools.partial(look, session) for look in looks), _engine, _kubectl)
 
 
 def _python() -> Iterator[Finding]:
@@ -156,12 +158,17 @@ def _kubectl() -> Iterator[Finding]:
         )
 
 
-def _port() -> Iterator[Finding]:
+def _port(session: Session) -> Iterator[Finding]:
+    from shipway.errors import ShipwayError
+
+    try:
+        port = session.resolve().settings.server.port
+    except ShipwayError:
+        return  # the finding on the settings says why
     with socket.socket() as probe:
         probe.settimeout(0.5)
-        taken = probe.connect_ex(("127.0.0.1", 8000)) == 0
-    yield (
-        Finding("missing", "port 8000", "another program listens there", "shipway serve NAME --port 0")
-        if taken
-        else Finding("ok", "port 8000", "is free")
-    )
+        taken = probe.connect_ex(("127.0.0.1", port)) == 0
+    if taken:
+        yield Finding("missing", f"port {port}", "another program listens there", "shipway serve NAME --port 0")
+    else:
+        yield Finding("ok", f"port {port}", "is free")

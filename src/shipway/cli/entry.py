@@ -108,7 +108,22 @@ def run_process(arguments: Sequence[str]) -> int:
         _let_write(stream)
     # So that what a verb has begun (a half-written file, a server that it started) is put away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
-    return run(arguments)
+    sys.unraisablehook = _no_word_of_interrupts
+    code = run(arguments)
+    # What was to be done is done: an interrupt of Python's own ending would only spoil the exit code.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return code
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether an error is an interrupt in disguise: Python 3.11 wraps what is raised while it makes a class."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__cause__))
+
+
+def _no_word_of_interrupts(event: sys.UnraisableHookArgs) -> None:
+    """Ctrl-C in a place that cannot raise, such as a weak reference's callback, would be told with a traceback."""
+    if not issubclass(event.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(event)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -136,6 +151,9 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         return _fail(_of_machine(error), out)
     except Exception as error:
+        if _is_interrupt(error):
+            out.say("interrupted")
+            return _INTERRUPTED
         return _bug(error, out)
     return 0
 

@@ -28,7 +28,8 @@ Answer = Callable[[list[dict[str, Any]]], list[Any]]
 
 @verb(
     "predict",
-    example="shipway predict diabetes --data new.csv --out out.csv\nshipway predict http://127.0.0.1:8000 --data -",
+    example="shipway predict diabetes --data new.csv --out out.csv\n"
+    "shipway predict http://127.0.0.1:8000 --data new.jsonl",
     facts=False,
 )
 @click.argument("ref", metavar="REF|URL", shell_complete=complete_reference)
@@ -151,13 +152,17 @@ def _model(
 
     if ref.startswith(("http://", "https://")):
         from shipway.client.client import Client
+        from shipway.errors import Unauthorized
 
         url, _, name = ref.partition("/models/")
-        with Client(url, api_key=api_key) as client:
-            model = name.strip("/") or _only_model(client, url)
-            signature = client.signature(model)
-            remote = _method(signature, method)
-            yield signature, remote, lambda records: rows_of(client.call(remote.name, records, model=model))
+        try:
+            with Client(url, api_key=api_key) as client:
+                model = name.strip("/") or _only_model(client, url)
+                signature = client.signature(model)
+                remote = _method(signature, method)
+                yield signature, remote, lambda records: rows_of(client.call(remote.name, records, model=model))
+        except Unauthorized as error:
+            raise Unauthorized(error.message, fix="--api-key KEY, or SHIPWAY_API_KEY") from error
         return
     from shipway.bundle.load import open_predictor
 

@@ -59,6 +59,7 @@ def command(
         service=settings.service,
         namespace=settings.namespace or None,
     )
+    session.note_keys({})
     files = render(release, target)
     facts = {"name": release.name, "folder": output and str(output), "files": files}
     if output is None:

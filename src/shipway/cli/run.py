@@ -50,6 +50,7 @@ def command(session: Session, ref: str, port: int, host: str, base: str | None, 
     image, contract = (ref, Contract()) if engine.has(ref) else _build(session, engine, ref, base)
     name = f"shipway-{uuid.uuid4().hex[:12]}"
     environ = dict(text.split("=", 1) for text in variables)
+    session.note_keys(environ)
     session.out.say(f"starting {image} in {engine.tool}: read-only, no capabilities, no new privileges")
     engine.call(*run_command(engine.tool, image, contract, port=port, host=host, name=name, environ=environ)[1:])
     try:

@@ -54,6 +54,11 @@ class Session:
         path = config_file(self.config, self.environ, Path.cwd())
         return resolve(flags or {}, self.environ, read_config(path), file_name=str(path or "shipway.toml"))
 
+    def note_keys(self, environ: Mapping[str, str]) -> None:
+        """Says that a container, with these variables, asks for no API key although the settings here name some."""
+        if self.resolve().settings.auth.keys and "SHIPWAY_AUTH__KEYS" not in environ:
+            self.out.warning("the API keys of [auth] stay here: the container answers everyone (docs/settings.md)")
+
     def bundle(self, text: str) -> Bundle:
         """Gives the bundle that REF names. A model file is packed first, under its file's name."""
         from shipway.cli.references import find_bundle

@@ -98,6 +98,10 @@ def read_keys(path: str) -> ApiKeys | None:
         return None
     try:
         return ApiKeys.parse(Path(path).read_text(encoding="utf-8"))
+    except PermissionError as error:
+        raise UsageError(
+            f"the file of API keys {path} cannot be read: {error.strerror}", fix="let the server's user read it"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"the file of API keys {path} cannot be read: {error}", fix="shipway keys new --api"
