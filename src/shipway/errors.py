@@ -67,6 +67,7 @@ __all__ = [
     "UsageError",
     "VersionMismatch",
     "edge",
+    "edge_of",
 ]
 
 
@@ -263,5 +264,10 @@ EDGE: dict[type[ShipwayError], Edge] = {
 
 
 def edge(error: ShipwayError) -> Edge:
-    """Gives how `error` shows at the edges: the entry of its nearest class in `EDGE`."""
-    return next(EDGE[cls] for cls in type(error).__mro__ if cls in EDGE)
+    """Gives how `error` shows at the edges."""
+    return edge_of(type(error))
+
+
+def edge_of(kind: type[ShipwayError]) -> Edge:
+    """Gives how errors of a class show at the edges: the entry of its nearest class in `EDGE`."""
+    return next(EDGE[cls] for cls in kind.__mro__ if cls in EDGE)

@@ -12,9 +12,8 @@ from shipway.cli.session import Session, complete_reference, verb
 
 if TYPE_CHECKING:
     from shipway.serving.engine.engine import LoadedModel
-    from shipway.serving.http.access import AccessLog
 
-__all__ = ["access_log", "command"]
+__all__ = ["command"]
 
 
 @verb(
@@ -30,13 +29,15 @@ def command(session: Session, refs: tuple[str, ...], port: int | None, host: str
     """Serves the models REF, with a page at /, until Ctrl-C or SIGTERM."""
     from shipway.cli.references import find_bundles
     from shipway.serving.application import Application, read_keys
+    from shipway.serving.http.access import choose_log
     from shipway.serving.server import serve
 
     flags = {"server.port": port, "server.host": host, "server.default": default}
     settings = session.resolve(flags).settings
     logging.basicConfig(stream=sys.stderr, level=logging.INFO if session.out.verbose else logging.WARNING)
     bundles = find_bundles(session, refs)
-    application = Application(settings, access_log(session, settings.server.log), read_keys(settings.auth.keys))
+    log = choose_log("off" if session.out.quiet else settings.server.log, sys.stderr)
+    application = Application(settings, log, read_keys(settings.auth.keys))
 
     def say_ready(address: str, models: tuple[LoadedModel, ...]) -> None:
         for model in models:
@@ -49,12 +50,3 @@ def command(session: Session, refs: tuple[str, ...], port: int | None, host: str
         )
 
     serve(application, bundles, settings.server, say_ready)
-
-
-def access_log(session: Session, kind: str) -> AccessLog:
-    """Gives the access log that the setting `server.log` asks for, on standard error."""
-    from shipway.serving.http.access import json_lines, no_log, text_lines
-
-    if session.out.quiet or kind == "off":
-        return no_log
-    return (text_lines if kind == "text" or (kind == "auto" and sys.stderr.isatty()) else json_lines)(sys.stderr)

@@ -25,6 +25,7 @@ from shipway.errors import (
     Unavailable,
     UnknownModel,
     UnsupportedMediaType,
+    edge_of,
 )
 from shipway.spec.signature import Signature
 
@@ -33,16 +34,17 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClient", "Client", "rows_to_json"]
 
-_ERRORS: dict[int, type[ShipwayError]] = {
-    400: MalformedBody,
-    401: Unauthorized,
-    404: UnknownModel,
-    413: TooLarge,
-    415: UnsupportedMediaType,
-    422: InvalidInput,
-    429: Overloaded,
-    503: Unavailable,
-}
+_REFUSALS: tuple[type[ShipwayError], ...] = (
+    MalformedBody,
+    Unauthorized,
+    UnknownModel,
+    TooLarge,
+    UnsupportedMediaType,
+    InvalidInput,
+    Overloaded,
+    Unavailable,
+)
+_ERRORS = {edge_of(kind).http: kind for kind in _REFUSALS}
 
 
 def rows_to_json(rows: Any) -> Any:

@@ -18,9 +18,9 @@ from shipway.bundle.folder import read_models
 from shipway.errors import ShipwayError, UsageError, edge
 from shipway.serving.application import Application, read_keys
 from shipway.serving.engine.engine import LoadedModel
-from shipway.serving.http.access import AccessLog, json_lines, no_log, text_lines
+from shipway.serving.http.access import choose_log
 from shipway.serving.server import serve
-from shipway.spec.settings import Server, Settings, resolve
+from shipway.spec.settings import Settings, resolve
 
 
 def main(arguments: list[str]) -> int:
@@ -36,7 +36,8 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     try:
         settings = _settings(given)
-        application = Application(settings, _access_log(settings.server), read_keys(settings.auth.keys))
+        log = choose_log(settings.server.log, sys.stderr)
+        application = Application(settings, log, read_keys(settings.auth.keys))
         serve(application, read_models(given.folder), settings.server, _say_ready)
     except ShipwayError as error:
         fix = f"\nfix: {error.fix}" if error.fix else ""
@@ -60,13 +61,6 @@ def _settings(given: argparse.Namespace) -> Settings:
         except (OSError, ValueError) as error:
             raise UsageError(f"{config} cannot be read: {error}") from error
     return resolve(flags, os.environ, file, file_name=str(config)).settings
-
-
-def _access_log(server: Server) -> AccessLog:
-    if server.log == "off":
-        return no_log
-    as_text = server.log == "text" or (server.log == "auto" and sys.stderr.isatty())
-    return (text_lines if as_text else json_lines)(sys.stderr)
 
 
 def _say_ready(address: str, models: tuple[LoadedModel, ...]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from shipway.errors import (
-    EDGE,
     InvalidInput,
     MalformedBody,
     MethodNotAllowed,
@@ -19,6 +18,7 @@ from shipway.errors import (
     Unavailable,
     UnknownModel,
     UnsupportedMediaType,
+    edge_of,
 )
 from shipway.spec.schema import Schema, answer_schema, body_schema, record_schema
 from shipway.spec.served import ServedModel
@@ -207,12 +207,8 @@ def _as_schema(value: object) -> Schema:
     return value
 
 
-def _status(cls: type[ShipwayError]) -> int:
-    return next(EDGE[base].http for base in cls.__mro__ if base in EDGE)
-
-
 def _refused(refusals: Iterable[type[ShipwayError]]) -> Schema:
-    return {str(_status(cls)): {"$ref": f"#/components/responses/{cls.__name__}"} for cls in refusals}
+    return {str(edge_of(cls).http): {"$ref": f"#/components/responses/{cls.__name__}"} for cls in refusals}
 
 
 def _refusal(cls: type[ShipwayError]) -> Schema:

@@ -23,7 +23,7 @@ import numpy as np
 from shipway.errors import InvalidInput, TooLarge
 from shipway.spec.signature import Array, Column, Columns, Matrix, Signature, numpy_dtype
 
-__all__ = ["RowReader", "Rows", "array_of", "cells_of", "did_you_mean", "records_of"]
+__all__ = ["RowReader", "Rows", "array_of", "cells_of", "check_row_count", "did_you_mean", "records_of"]
 
 
 _LONGEST_WORD = 256
@@ -178,8 +178,8 @@ class RowReader:
         }
 
     def _check_count(self, rows: int) -> None:
-        if self._most_rows is not None and rows > self._most_rows:
-            raise TooLarge(f"{rows} rows are over the limit of {self._most_rows}", fix="send them in parts")
+        if self._most_rows is not None:
+            check_row_count(rows, self._most_rows)
 
     def _check_names(self, record: Mapping[str, Any], row: int | None) -> None:
         where = "" if row is None else f"row {row}: "
@@ -197,6 +197,16 @@ class RowReader:
     def _sketch(self) -> str:
         parts = [f'"{name}": …' for name in self._names[:3]] + (["…"] if len(self._names) > 3 else [])
         return "{" + ", ".join(parts) + "}"
+
+
+def check_row_count(rows: int, most: int) -> None:
+    """Checks that a request has no more rows than are read at once.
+
+    Raises:
+        TooLarge: it has more than `most`.
+    """
+    if rows > most:
+        raise TooLarge(f"{rows} rows are over the limit of {most}", fix="send them in parts")
 
 
 def array_of(column: Column, cells: Sequence[Any]) -> Array:

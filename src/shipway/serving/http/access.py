@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import Literal, TextIO
 
 import msgspec
 
 from shipway.monitor.access import AccessRecord
 
-__all__ = ["AccessLog", "json_lines", "no_log", "text_lines"]
+__all__ = ["AccessLog", "choose_log", "json_lines", "no_log", "text_lines"]
 
 
 AccessLog = Callable[[AccessRecord], None]
@@ -112,6 +112,14 @@ class _Clock:
         if second != self._second:
             self._second, self._text = second, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
         return self._text
+
+
+def choose_log(kind: Literal["auto", "text", "json", "off"], stream: TextIO) -> AccessLog:
+    """Gives the log that the setting `server.log` asks for; `auto` is text on a terminal and JSON otherwise."""
+    if kind == "off":
+        return no_log
+    as_text = kind == "text" or (kind == "auto" and stream.isatty())
+    return (text_lines if as_text else json_lines)(stream)
 
 
 def no_log(record: AccessRecord) -> None:

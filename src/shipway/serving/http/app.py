@@ -89,13 +89,11 @@ class App:
             if self._keys is not None and not route.public:
                 self._keys.check(request.header(b"authorization"))
             response = await route.handler(exchange)
-        except ShipwayError as problem:
-            protocol = self._router.protocol_of(request.path) or protocol
-            response, error = _error_response(_shown(problem, exchange), exchange, protocol), type(problem).__name__
         except (ConnectionError, asyncio.CancelledError):
             self._tell(exchange, protocol, 499, now() - started, "CallerGone")
             raise
         except Exception as problem:
+            protocol = self._router.protocol_of(request.path) or protocol
             response, error = _error_response(_shown(problem, exchange), exchange, protocol), type(problem).__name__
         finally:
             self._metrics.inflight -= 1

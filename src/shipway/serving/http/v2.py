@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from shipway.errors import InvalidInput, MalformedBody, ShipwayError, TooLarge, UnsupportedMediaType
+from shipway.errors import InvalidInput, MalformedBody, ShipwayError, UnsupportedMediaType
 from shipway.serving.engine.engine import Engine
 from shipway.serving.engine.request import Request
 from shipway.serving.http.body import decode_json, off_loop_if_large, read_body
 from shipway.serving.http.message import HttpResponse
 from shipway.serving.http.routing import Exchange, Protocol, Route
 from shipway.serving.state import State
-from shipway.spec.rows import array_of, did_you_mean
+from shipway.spec.rows import array_of, check_row_count, did_you_mean
 from shipway.spec.served import ServedModel
 from shipway.spec.settings import Limits
 from shipway.spec.signature import Array, Column, Columns, DType, Matrix, Signature
@@ -257,8 +257,7 @@ def _common_rows(tensors: Sequence[InputTensor], most_rows: int) -> int:
     if len(counts) != 1 or min(counts) < 1:
         raise InvalidInput("every input must have the same first dimension, of at least 1")
     rows = counts.pop()
-    if rows > most_rows:
-        raise TooLarge(f"{rows} rows are over the limit of {most_rows}", fix="send them in parts")
+    check_row_count(rows, most_rows)
     return rows
 
 
