@@ -1,21 +1,24 @@
-"""A pull: what comes is checked, and credentials go to nobody else. The registry runs in this process."""
+"""A registry: what comes is checked, and credentials go to nobody else. The registry runs in this process."""
 
 from __future__ import annotations
 
-import base64
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
-import msgspec
 import pytest
 
 from fakes.images import add_image
-from fakes.registry import HOST, STORAGE, TOKENS, FakeRegistry
+from fakes.registry import HOST, REPOSITORY, STORAGE, TOKENS, FakeRegistry
 from shipway.errors import CorruptBlob, RemoteError, ShipwayError, UsageError
-from shipway.oci.credentials import Credentials, find_credentials
-from shipway.oci.descriptor import INDEX, Descriptor, Index
+from shipway.oci.answers import Refused
+from shipway.oci.authorization import is_loopback
+from shipway.oci.credentials import Credentials
+from shipway.oci.descriptor import INDEX, MANIFEST, Descriptor, Index
+from shipway.oci.digest import sha256_bytes
 from shipway.oci.layout import Layout
-from shipway.oci.registry import Registry, is_loopback, pull_image
+from shipway.oci.registry import Registry, open_registry
+from shipway.oci.transfer import pull_image
 from shipway.spec.image import ImageReference, Platform
 
 AMD64 = Platform("amd64", "linux")
@@ -39,10 +42,16 @@ def local(tmp_path: Path) -> Layout:
 def pull(remote: FakeRegistry, local: Layout, tag: str = "1", *, login: tuple[str, str] | None = None) -> Descriptor:
     waits: list[float] = []
     credentials = Credentials(*login) if login else None
-    registry = Registry(HOST, remote.client(), credentials=credentials, sleep=waits.append)
+    registry = Registry(HOST, remote.client(), find=lambda host, repository: credentials, sleep=waits.append)
     found = pull_image(registry, ImageReference.parse(f"{HOST}/team/model:{tag}"), AMD64, local)
     assert all(0 <= wait <= 30 for wait in waits)
     return found
+
+
+def ask(answer: Callable[[httpx.Request], httpx.Response]) -> None:
+    """Asks a registry that answers all alike for a manifest."""
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    Registry(HOST, client, sleep=lambda seconds: None).manifest(REPOSITORY, "1")
 
 
 def hosts_with_credentials(remote: FakeRegistry) -> set[str]:
@@ -116,9 +125,8 @@ def test_redirects_end(local: Layout) -> None:
     def again(request: httpx.Request) -> httpx.Response:
         return httpx.Response(307, headers={"Location": str(request.url)})
 
-    registry = Registry(HOST, httpx.Client(transport=httpx.MockTransport(again)))
-    with pytest.raises(RemoteError):
-        registry.manifest("team/model", "1")
+    with pytest.raises(RemoteError, match="without end"):
+        ask(again)
 
 
 def test_a_redirect_to_plain_http_is_refused(local: Layout) -> None:
@@ -127,7 +135,7 @@ def test_a_redirect_to_plain_http_is_refused(local: Layout) -> None:
         return httpx.Response(307, headers={"Location": "http://storage.test/x"})
 
     with pytest.raises(RemoteError):
-        Registry(HOST, httpx.Client(transport=httpx.MockTransport(plain))).manifest("team/model", "1")
+        ask(plain)
 
 
 @pytest.mark.parametrize("change", [lambda b: b + b" ", lambda b: b[:-1], lambda b: b"x" * len(b), lambda b: b""])
@@ -151,11 +159,8 @@ def test_a_strange_manifest_is_refused(remote: FakeRegistry, local: Layout, body
 
 
 def test_what_is_no_image_is_refused(local: Layout) -> None:
-    page = httpx.MockTransport(
-        lambda request: httpx.Response(200, text="<html>", headers={"Content-Type": "text/html"})
-    )
     with pytest.raises(RemoteError, match="text/html"):
-        Registry(HOST, httpx.Client(transport=page)).manifest("team/model", "1")
+        ask(lambda request: httpx.Response(200, text="<html>", headers={"Content-Type": "text/html"}))
 
 
 def test_an_unknown_tag_is_said_with_the_registrys_own_words(remote: FakeRegistry, local: Layout) -> None:
@@ -169,7 +174,7 @@ def test_a_registry_that_cannot_be_reached_is_said(local: Layout) -> None:
         raise httpx.ConnectError("refused")
 
     with pytest.raises(RemoteError, match="refused"):
-        Registry(HOST, httpx.Client(transport=httpx.MockTransport(refuse))).manifest("team/model", "1")
+        ask(refuse)
 
 
 def test_no_platform_is_an_error_that_names_those_there_are(remote: FakeRegistry, local: Layout) -> None:
@@ -197,34 +202,94 @@ def test_plain_http_is_for_this_machine_or_when_told(host: str, scheme: str, ins
     assert is_loopback(host) == (scheme == "http" and not insecure)
 
 
-def write_auths(file: Path, auths: object) -> Path:
-    file.write_bytes(msgspec.json.encode({"auths": auths, "credsStore": "desktop"}))
-    return file
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_manifest_of_100_mb_is_not_read(declared: bool) -> None:
+    read = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal read
+        for _ in range(1600):
+            read += 1 << 16
+            yield b" " * (1 << 16)
+
+    headers = {"Content-Type": MANIFEST, **({"Content-Length": str(100 << 20)} if declared else {})}
+    with pytest.raises(RemoteError, match="larger than 4194304 bytes"):
+        ask(lambda request: httpx.Response(200, headers=headers, content=pieces()))
+    assert read <= (0 if declared else 5 << 20)
 
 
-def encoded(user: str, secret: str) -> dict[str, str]:
-    return {"auth": base64.b64encode(f"{user}:{secret}".encode()).decode()}
+def test_a_manifest_is_stored_under_each_name(remote: FakeRegistry) -> None:
+    registry = Registry(HOST, remote.client())
+    descriptor, data = registry.manifest(REPOSITORY, "amd")
+    for name in ("new", descriptor.digest):
+        registry.put_manifest(REPOSITORY, name, descriptor, data)
+        assert registry.manifest(REPOSITORY, name) == (descriptor, data)
 
 
-def test_credentials_are_found_by_host_and_the_longest_path(tmp_path: Path) -> None:
-    file = write_auths(tmp_path / "c", {"https://a.test/v1/": encoded("u", "p:q"), "a.test/team": encoded("t", "s"),
-                                        "b.test:5000": {"username": "n", "password": "w"}, "c.test": {}})  # fmt: skip
-    assert find_credentials(file, "a.test") == Credentials("u", "p:q")
-    assert find_credentials(file, "a.test", "team/model") == Credentials("t", "s")
-    assert find_credentials(file, "a.test", "teamwork/model") == Credentials("u", "p:q")
-    assert find_credentials(file, "b.test:5000") == Credentials("n", "w")
-    assert find_credentials(file, "c.test") is None  # kept by a helper
-    assert find_credentials(file, "b.test") is None
-    assert find_credentials(tmp_path / "missing", "a.test") is None
+def test_a_registry_that_stores_other_bytes_is_caught(remote: FakeRegistry) -> None:
+    registry = Registry(HOST, remote.client())
+    descriptor, data = registry.manifest(REPOSITORY, "amd")
+    other = {"Docker-Content-Digest": sha256_bytes(b"other")}
+    remote.answer = lambda request: httpx.Response(201, headers=other)
+    with pytest.raises(RemoteError, match="byte for byte"):
+        registry.put_manifest(REPOSITORY, "new", descriptor, data)
 
 
-def test_a_secret_is_not_printed() -> None:
-    assert "hidden" not in repr(Credentials("user", "hidden"))
+def test_a_manifest_with_a_digest_that_cannot_be_checked_is_not_asked_for(remote: FakeRegistry) -> None:
+    with pytest.raises(CorruptBlob):
+        Registry(HOST, remote.client()).manifest(REPOSITORY, "md5:d41d8cd98f00b204e9800998ecf8427e")
+    assert remote.seen == []
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"auths": 1}', '{"auths": {"a.test": {"auth": "!"}}}', "[" * 100_000])
-def test_a_damaged_credentials_file_is_said(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "config.json"
-    file.write_text(text)
-    with pytest.raises(UsageError):
-        find_credentials(file, "a.test")
+@pytest.mark.parametrize("page", [1, 2, 1000])
+def test_all_tags_come_however_they_are_paged(remote: FakeRegistry, page: int) -> None:
+    remote.tags |= dict.fromkeys(("b", "a", "2.0"), remote.tags["amd"])
+    remote.page = page
+    assert Registry(HOST, remote.client()).tags(REPOSITORY) == ("1", "2.0", "a", "amd", "b")
+
+
+def test_an_unknown_repository_can_be_told_from_other_refusals(remote: FakeRegistry) -> None:
+    with pytest.raises(Refused) as caught:
+        Registry(HOST, remote.client()).tags("nobody/nothing")
+    assert caught.value.status == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "link"),
+    [
+        (b'{"tags": ["a"]}', '</v2/team/model/tags/list?n=1>; rel="next"'),
+        (b'{"tags": ["a"]}', '<https://elsewhere.test/v2/team/model/tags/list>; rel="next"'),
+        (b'{"tags": ["\\u001b[2J"]}', ""),
+        (b'{"tags": 1}', ""),
+        (b"<html>", ""),
+    ],
+    ids=["for ever the same", "another host", "no tags", "no list", "no JSON"],
+)
+def test_a_strange_list_of_tags_is_refused(body: bytes, link: str) -> None:
+    hosts = set()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        hosts.add(request.url.host)
+        return httpx.Response(200, content=body, headers={"Link": link})
+
+    with pytest.raises(RemoteError):
+        Registry(HOST, httpx.Client(transport=httpx.MockTransport(answer))).tags(REPOSITORY)
+    assert hosts == {HOST}
+
+
+def test_a_repository_without_tags_has_none() -> None:
+    client = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200, json={"tags": None})))
+    assert Registry(HOST, client).tags(REPOSITORY) == ()
+
+
+@pytest.mark.parametrize(("status", "fix"), [(401, "docker login"), (403, "docker login"), (404, "check the name"),
+                                             (429, "wait"), (500, "log"), (503, "log")])  # fmt: skip
+def test_each_refusal_says_what_to_do(status: int, fix: str) -> None:
+    with pytest.raises(RemoteError, match=f"answers {status} to GET {REPOSITORY}/manifests/1") as caught:
+        ask(lambda request: httpx.Response(status))
+    assert fix in caught.value.fix
+
+
+def test_what_is_no_host_is_said() -> None:
+    with pytest.raises(RemoteError), open_registry("a:b:c", lambda host, repository: None):
+        pass

@@ -20,7 +20,7 @@ from shipway.oci.layout import Layout
 from shipway.oci.platforms import choose_image
 from shipway.spec.image import ImageConfig, ImageReference, Platform
 
-__all__ = ["BaseFacts", "BaseImage", "Pull", "read_base", "read_facts"]
+__all__ = ["BaseFacts", "BaseImage", "Pull", "find_image", "read_base", "read_facts"]
 
 Pull = Callable[[ImageReference, Platform, Layout], Descriptor]
 """Fetches an image from its registry into a layout; gives the descriptor of its manifest."""
@@ -135,6 +135,32 @@ def read_base(reference: str, platform: Platform, cache: Cache, pull: Pull) -> B
     return BaseImage(name, descriptor.digest, manifest, config, facts, layout)
 
 
+def find_image(reference: str, cache: Cache) -> tuple[Descriptor, Layout]:
+    """Finds the one image, of however many platforms, that an archive or a layout folder holds.
+
+    Args:
+        reference: `FILE.tar`, `oci:PATH[:TAG]` or the path of a layout folder.
+        cache: where the blobs of an archive go.
+
+    Returns:
+        What names it, with its tag as an annotation; and where its blobs are.
+
+    Raises:
+        UsageError: there is none, or there are several.
+        CorruptBlob: the archive is damaged.
+    """
+    path = Path(reference).expanduser()
+    if not reference.startswith("oci:") and path.is_file():
+        layout = cache.layout()
+        entries = read_archive(path, layout, gzip_chunks)
+    else:
+        path, tag = _split_layout(reference.removeprefix("oci:"))
+        entries, layout = _entries(path.expanduser(), tag, "the folder", "")
+    if len({entry.digest for entry in entries}) != 1:
+        raise UsageError(f"{reference} holds several images", fix=f"name one: oci:{path}:TAG")
+    return entries[0], layout
+
+
 _RULES = "1"
 """Part of the cache's key: change it with what `read_facts` finds."""
 
@@ -160,22 +186,28 @@ def _split_layout(text: str) -> tuple[Path, str]:
 
 
 def _from_layout(path: Path, tag: str, platform: Platform) -> tuple[Descriptor, Layout]:
+    entries, layout = _entries(path, tag, "the base", "--base ")
+    return choose_image(entries, platform, lambda entry: layout.read(entry.digest)), layout
+
+
+def _entries(path: Path, tag: str, what: str, option: str) -> tuple[tuple[Descriptor, ...], Layout]:
+    """Gives the entries of a layout's index that a tag names: all of them where they have one tag, or none."""
     try:
         layout = Layout.open(path)
     except NotAStore as error:
         raise UsageError(
-            f"the base {path} is no OCI image layout", fix="name a layout folder or an image archive"
+            f"{what} {path} is no OCI image layout", fix="name a layout folder or an image archive"
         ) from error
     entries = layout.index().manifests
     tags = list(dict.fromkeys(entry.annotations[REF_NAME] for entry in entries if REF_NAME in entry.annotations))
     if tag:
         entries = tuple(entry for entry in entries if entry.annotations.get(REF_NAME) == tag)
     if not entries or (not tag and len(tags) > 1):
-        what = f"has no tag {tag!r}" if tag else "holds several images" if entries else "holds no image"
+        wrong = f"has no tag {tag!r}" if tag else "holds several images" if entries else "holds no image"
         raise UsageError(
-            f"the base {path} {what}; its tags: {', '.join(tags[:20]) or 'none'}", fix=f"--base oci:{path}:TAG"
+            f"{what} {path} {wrong}; its tags: {', '.join(tags[:20]) or 'none'}", fix=f"{option}oci:{path}:TAG"
         )
-    return choose_image(entries, platform, lambda entry: layout.read(entry.digest)), layout
+    return entries, layout
 
 
 def _find_python(root: Root, search: str) -> tuple[str, str]:

@@ -5,19 +5,18 @@ Source of the rules: https://github.com/opencontainers/image-spec/blob/main/laye
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from shipway.errors import CorruptBlob, MissingDependency
-from shipway.oci.descriptor import LAYER_TAR, LAYER_TAR_GZIP, LAYER_TAR_ZSTD, Descriptor
+from shipway.errors import CorruptBlob
+from shipway.oci.descriptor import Descriptor
 from shipway.oci.files import file_errors
+from shipway.oci.layer import LayerStream, open_layer
 from shipway.oci.layout import Layout
 
 __all__ = ["File", "Folder", "Link", "Root", "read_root"]
@@ -27,6 +26,7 @@ _MAX_MEMBERS = 2_000_000
 _MAX_KEPT = 8 << 20
 _MAX_LINKS = 40
 _CHUNK = 1 << 18
+_WHAT, _AGAIN = "a layer of the base", "get the base again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +124,8 @@ def read_root(layers: Sequence[tuple[Descriptor, str]], layout: Layout, keep: re
                 f"the layer {descriptor.digest} has other bytes than its name says", fix="get the base again"
             )
         try:
-            with ExitStack() as stack:
-                stream = _Hashed(stack.enter_context(_unpacked(layout.blob(descriptor.digest), descriptor.oci_type)))
+            with open_layer(layout.blob(descriptor.digest), descriptor.oci_type, _WHAT, _AGAIN) as unpacked:
+                stream = _Hashed(unpacked)
                 _apply(root, stream, keep)
                 found = stream.finish()
         except (tarfile.TarError, EOFError, ValueError) as error:
@@ -137,37 +137,16 @@ def read_root(layers: Sequence[tuple[Descriptor, str]], layout: Layout, keep: re
     return root
 
 
-def _unpacked(path: Path, media_type: str) -> BinaryIO:
-    if media_type == LAYER_TAR:
-        return path.open("rb")
-    if media_type == LAYER_TAR_GZIP:
-        return cast("BinaryIO", gzip.open(path, "rb"))
-    if media_type == LAYER_TAR_ZSTD:
-        try:
-            import zstandard
-        except ImportError as error:
-            raise MissingDependency(
-                "a layer of the base is compressed with zstd", fix='pip install "shipway[build]"'
-            ) from error
-        return cast("BinaryIO", zstandard.open(path, "rb"))
-    raise CorruptBlob(f"a layer of the base is of an unknown kind, {media_type}", fix="use another base")
-
-
-class _Hashed:
-    """A stream for tarfile that hashes what is read and stops at the limit."""
+class _Hashed(LayerStream):
+    """Hashes what is read."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self._hasher, self._size = stream, hashlib.sha256(), 0
+        super().__init__(stream, _MAX_UNPACKED, _WHAT, _AGAIN)
+        self._hasher = hashlib.sha256()
 
     def read(self, size: int = _CHUNK) -> bytes:
-        try:
-            data = self._stream.read(size)
-        except Exception as error:  # each decompressor has errors of its own
-            raise CorruptBlob(f"a layer of the base is damaged: {error}", fix="get the base again") from error
+        data = super().read(size)
         self._hasher.update(data)
-        self._size += len(data)
-        if self._size > _MAX_UNPACKED:
-            raise CorruptBlob(f"a layer of the base unpacks to more than {_MAX_UNPACKED} bytes", fix="use another base")
         return data
 
     def finish(self) -> str:

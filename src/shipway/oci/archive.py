@@ -64,7 +64,7 @@ def read_archive(path: Path, layout: Layout, compress: Compress) -> tuple[Descri
         raise CorruptBlob(
             f"{path} is no image archive: {error}", fix="make it again: docker save -o FILE IMAGE"
         ) from error
-    except (msgspec.MsgspecError, KeyError, TypeError, IndexError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, IndexError) as error:
         raise CorruptBlob(f"{path} is a damaged image archive: {error}", fix="make it again") from error
     raise CorruptBlob(
         f"{path} is no image archive: it has neither index.json nor manifest.json", fix="docker save -o FILE IMAGE"

@@ -158,7 +158,7 @@ def _parse(data: bytes, kind: type[_Document]) -> _Document:
     what = "an OCI index" if kind is Index else "an OCI manifest"
     try:
         document = msgspec.convert(_without_nulls(msgspec.json.decode(data)), kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptBlob(f"not {what}: {error}") from error
     if document.schema_version != 2:
         raise CorruptBlob(f"not {what} of schema version 2, but {document.schema_version}")

@@ -105,7 +105,7 @@ class Layout:
         try:
             version = msgspec.json.decode(read_bounded(path / _HEADER, 4096, "the layout's header", NotAStore))
             major = str(version["imageLayoutVersion"]).partition(".")[0]
-        except (msgspec.DecodeError, KeyError, TypeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise NotAStore(f"{path / _HEADER} is no header of an OCI image layout", fix=fix) from error
         if major != "1":
             raise NotAStore(f"{path} is an OCI image layout of version {major}, not 1", fix="upgrade Shipway")

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from shipway.errors import MachineError, MissingDependency
 from shipway.spec.contract import Contract
 
-__all__ = ["TOOLS", "Engine", "find_engine", "run_command"]
+__all__ = ["TOOLS", "Engine", "Lines", "Program", "find_engine", "hardening", "run_command"]
 
 TOOLS = ("docker", "podman")
 _SECONDS = 600
 Program = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
+Lines = Callable[[Sequence[str]], AbstractContextManager[Iterator[str]]]
+
+
+@contextmanager
+def _lines(command: Sequence[str]) -> Iterator[Iterator[str]]:
+    process = subprocess.Popen(  # noqa: S603 - the words are ours, the names checked
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, encoding="utf-8", errors="replace",
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        yield iter(process.stdout)
+    finally:
+        process.terminate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +42,12 @@ class Engine:
     Attributes:
         tool: its program's name.
         program: how it is run.
+        lines: how it is run where it goes on printing: gives the lines, and ends it with the block.
     """
 
     tool: str
     program: Program
+    lines: Lines = _lines
 
     def has(self, image: str) -> bool:
         """Whether it has an image of that name."""
@@ -103,11 +123,23 @@ def run_command(
     return [
         tool, "run", "--detach", "--rm", "--name", name,
         "--publish", f"{host}:{port or ''}:{contract.port}",
-        "--read-only", "--tmpfs", "/tmp:rw,noexec,nosuid,size=64m",  # noqa: S108 - the container's own
-        "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-        "--pids-limit", "256", "--memory", f"{contract.memory_limit_mib}m", "--cpus", "1",
+        *hardening(f"{contract.memory_limit_mib}m"), "--cpus", "1",
         "--stop-timeout", str(contract.termination_seconds),
         *variables, image,
+    ]  # fmt: skip
+
+
+def hardening(memory: str, *, processes: int = 256) -> list[str]:
+    """Gives the options by which a container may do no more than a server needs.
+
+    Args:
+        memory: most that it may take, as Docker writes amounts.
+        processes: most processes and threads.
+    """
+    return [
+        "--read-only", "--tmpfs", "/tmp:rw,noexec,nosuid,size=64m",  # noqa: S108 - the container's own
+        "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
+        "--pids-limit", str(processes), "--memory", memory,
     ]  # fmt: skip
 
 
