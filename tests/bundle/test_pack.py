@@ -83,11 +83,11 @@ def test_another_store_gives_the_same_digest(store: Store, tmp_path: Path, linea
 
 def test_golden_rows_come_from_the_sample_or_are_marked_as_drawn(store: Store, linear: LinearRegression) -> None:
     from_sample = pack_it(store, linear, sample=SAMPLE, target="target").bundle
-    assert not from_sample.manifest.golden.synthetic
+    assert not from_sample.model.golden.synthetic
     rows = read_golden(from_sample).inputs["bmi"]
     assert set(rows) <= set(SAMPLE["bmi"])
     drawn = pack_it(store, linear, "drawn").bundle
-    assert drawn.manifest.golden.synthetic
+    assert drawn.model.golden.synthetic
     assert pack_it(store, linear, "drawn").bundle.id == drawn.id
 
 
@@ -103,7 +103,7 @@ def test_a_compiled_bundle_is_opened_without_its_original(
 
 
 def test_the_formula_is_the_models(store: Store, linear: LinearRegression) -> None:
-    formula = pack_it(store, linear, sample=SAMPLE, target="target").bundle.manifest.formula
+    formula = pack_it(store, linear, sample=SAMPLE, target="target").bundle.model.formula
     assert formula is not None
     assert formula.coefficients == (tuple(linear.coef_.tolist()),)
     assert formula.intercepts == (float(linear.intercept_),)
@@ -112,7 +112,7 @@ def test_the_formula_is_the_models(store: Store, linear: LinearRegression) -> No
 def test_what_does_not_compile_is_served_as_it_is_and_says_why(store: Store, tmp_path: Path) -> None:
     model = make_pipeline(FunctionTransformer(np.abs), LinearRegression()).fit(DATA.data.to_numpy(), DATA.target)
     report = pack_it(store, model)
-    assert report.bundle.manifest.compiled is None
+    assert report.bundle.model.compiled is None
     assert report.not_compiled
     predictor = open_predictor(report.bundle, allow_pickle=False)
     replay(predictor, read_golden(report.bundle))
@@ -241,7 +241,7 @@ def test_what_was_recorded_is_what_is_served(store: Store, model: Any) -> None:
     np.testing.assert_array_equal(
         golden.outputs["predict"]["predict"], model.predict(np.column_stack(list(golden.inputs.values())))
     )
-    assert GoldenRows.from_json(golden.to_json(), bundle.manifest.signature).to_json() == golden.to_json()
+    assert GoldenRows.from_json(golden.to_json(), bundle.model.signature).to_json() == golden.to_json()
 
 
 def test_other_answers_than_recorded_are_noticed(store: Store, linear: LinearRegression) -> None:
@@ -253,7 +253,7 @@ def test_other_answers_than_recorded_are_noticed(store: Store, linear: LinearReg
 
 
 def test_drawn_rows_are_the_same_every_time(linear: LinearRegression, store: Store) -> None:
-    signature = pack_it(store, linear).bundle.manifest.signature
+    signature = pack_it(store, linear).bundle.model.signature
     first, second = synthetic_rows(signature), synthetic_rows(signature)
     for name, array in first.items():
         np.testing.assert_array_equal(array, second[name])

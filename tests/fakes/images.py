@@ -8,19 +8,26 @@ import io
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from shipway.bundle.bundle import Bundle
 from shipway.bundle.store import Store
+from shipway.image.base import read_base
+from shipway.image.build import Image, build
+from shipway.image.cache import Cache
+from shipway.image.lock import Lock
 from shipway.oci.descriptor import IMAGE_CONFIG, LAYER_TAR_GZIP, MANIFEST, REF_NAME, Descriptor, OciManifest
 from shipway.oci.digest import sha256_bytes
 from shipway.oci.layout import Layout
+from shipway.spec.app import AppManifest
+from shipway.spec.contract import Contract
 from shipway.spec.image import ImageConfig, Platform, RootFilesystem, RunConfig
 from shipway.spec.manifest import File, Golden, Manifest
 from shipway.spec.signature import Column, Method, Signature
 
-__all__ = ["PYTHON_ROOT", "add_image", "make_bundle", "tar_of"]
+__all__ = ["PYTHON_ROOT", "add_image", "build_image", "make_app_bundle", "make_bundle", "tar_of"]
 
 AMD64 = Platform("amd64", "linux")
 PYTHON_ROOT: Mapping[str, bytes | str] = {
@@ -98,6 +105,40 @@ def make_bundle(folder: Path, model: bytes = b"model", name: str = "tiny") -> Bu
         golden=Golden("golden.json", 1, synthetic=False),
     )  # fmt: skip
     return Store.at(folder).add(manifest, files, name, notes={}).bundle
+
+
+def make_app_bundle(
+    folder: Path,
+    *,
+    name: str = "tutorial",
+    requirements: tuple[str, ...] = ("flask",),
+    source: bytes = b"app = None\n",
+    **fields: Any,
+) -> Bundle:
+    """Gives a bundle of an app in a store of its own; its app is none."""
+    texts = {"app.py": source, "requirements.txt": "".join(f"{text}\n" for text in requirements).encode()}
+    files: dict[str, Path | bytes] = {f"artefact/{path}": data for path, data in texts.items()}
+    listed = tuple(
+        File(f"artefact/{path}", "artefact", sha256_bytes(data), len(data)) for path, data in sorted(texts.items())
+    )
+    chosen: dict[str, Any] = {"framework": "flask", "interface": "wsgi", "target": "app:app", "python": "3.11",
+                              "versions": {}, **fields}  # fmt: skip
+    manifest = AppManifest(requirements=requirements, files=listed, **chosen)
+    return Store.at(folder).add(manifest, files, name, notes={}).bundle
+
+
+def build_image(folder: Path, bundle: Bundle, platform: Platform = AMD64) -> Image:
+    """Builds the image of a bundle on a base of a few files, without dependencies; cache and base are in `folder`."""
+    base_folder = folder / f"base-{platform.architecture}"
+    if not base_folder.exists():
+        add_image(Layout.create(base_folder), [PYTHON_ROOT], platform=platform)
+    cache = Cache(folder / "cache")
+
+    def no_pull(*_: object) -> Descriptor:
+        raise AssertionError
+
+    base = read_base(str(base_folder), platform, cache, no_pull)
+    return build(bundle, Contract.of(bundle.manifest), base, Lock("", ()), cache)
 
 
 def sha256_hex(data: bytes) -> str:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import pytest
 
-from fakes.images import PYTHON_ROOT, add_image, make_bundle
+from fakes.images import PYTHON_ROOT, add_image, make_app_bundle, make_bundle
 from shipway.bundle.bundle import Bundle
 from shipway.bundle.folder import check_files, read_folder
 from shipway.errors import MachineError, MissingDependency, UsageError
@@ -217,5 +217,42 @@ def test_the_docker_context_is_whole_and_names_no_index(tmp_path: Path, bundle: 
         assert line in text
     copied = [line.split()[1] for line in text.splitlines() if line.startswith("COPY ")]
     assert all(any(path == source or path.startswith(f"{source}/") for path in files) for source in copied)
-    assert f"models/tiny/{bundle.manifest.artefact}" in files
+    assert f"models/tiny/{bundle.model.artefact}" in files
     assert "RUN --mount" not in text  # it builds without BuildKit
+
+
+def test_an_apps_image_leads_to_its_files_from_where_its_author_had_them(tmp_path: Path) -> None:
+    bundle = make_app_bundle(
+        tmp_path / "store", workdir="/code/api", port=5000, environment={"MODE": "x", "PATH": "/y"}
+    )
+    image = build(bundle, Contract.of(bundle.manifest), base_in(tmp_path), EMPTY_LOCK, Cache(tmp_path / "cache"))
+    unpack(image, tmp_path / "root", slice(image.base_layers, None))
+    link = tmp_path / "root" / "code" / "api"
+    assert link.readlink() == Path("../models/tutorial/artefact")
+    assert (link / "app.py").is_file()
+    config = ImageConfig.from_json(image.config).config
+    assert config.working_dir == "/code/api"
+    assert set(config.exposed_ports or {}) == {"5000/tcp"}
+    environment = config.environment()
+    assert environment["MODE"] == "x"
+    assert environment["PATH"] != "/y"
+    assert environment["SHIPWAY_SERVER__PORT"] == "5000"
+
+
+def test_a_folder_that_would_hide_the_systems_has_no_link(tmp_path: Path) -> None:
+    bundle = make_app_bundle(tmp_path / "store", workdir="/etc")
+    image = build(bundle, Contract.of(bundle.manifest), base_in(tmp_path), EMPTY_LOCK, Cache(tmp_path / "cache"))
+    assert [layer.title for layer in image.layers[image.base_layers :]] == [
+        "dependencies",
+        "shipway",
+        "bundle tutorial",
+    ]
+    assert ImageConfig.from_json(image.config).config.working_dir == "/"
+
+
+def test_a_written_dockerfile_of_an_app_makes_the_link_and_quotes_its_variables(tmp_path: Path) -> None:
+    bundle = make_app_bundle(tmp_path / "store", environment={"WORDS": 'a "b" $c'})
+    text = context(bundle, Contract.of(bundle.manifest), EMPTY_LOCK, "3.11")["Dockerfile"]
+    assert isinstance(text, bytes)
+    assert "os.symlink('/models/tutorial/artefact', '/app')" in text.decode()
+    assert r'WORDS="a \"b\" \$c"' in text.decode()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from shipway.errors import ArtefactError, StoreError
 from shipway.image.cache import Cache
-from shipway.image.layer import EPOCH, Layer, Source, build_layer, gzip_chunks, key_of, tar_chunks
+from shipway.image.layer import EPOCH, Layer, Link, Source, build_layer, gzip_chunks, key_of, tar_chunks
 from shipway.oci.digest import sha256_bytes
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=40).filter(
@@ -148,3 +148,12 @@ def test_a_key_names_paths_and_bytes(tmp_path: Path) -> None:
         len({key_of({"a": b"1"}), key_of({"a": b"2"}), key_of({"b": b"1"}), key_of({}), key_of({"a": b"1", "b": b""})})
         == 5
     )
+
+
+def test_a_link_is_written_as_one_and_has_a_key_of_its_own(tmp_path: Path) -> None:
+    link: dict[str, Source] = {"usr/src/app": Link("/models/a/artefact"), "usr/src/file": b"1"}
+    with tarfile.open(fileobj=io.BytesIO(b"".join(tar_chunks(link)))) as tar:
+        member = tar.getmember("usr/src/app")
+        assert member.issym()
+        assert (member.linkname, member.mtime, member.mode) == ("/models/a/artefact", EPOCH, 0o777)
+    assert key_of({"app": Link("/a")}) != key_of({"app": Link("/b")}) != key_of({"app": b"-> /b"})

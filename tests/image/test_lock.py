@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from fakes.images import make_bundle
-from shipway.errors import RemoteError, UsageError, VersionMismatch
+from shipway.errors import UsageError, VersionMismatch
 from shipway.image.cache import Cache
-from shipway.image.lock import SERVER, Lock, Target, check_lock, pins_of, resolve
+from shipway.image.lock import Lock, Target, check_lock
 from shipway.spec.image import Platform
 
 AMD64 = Target("3.11", Platform("amd64", "linux"), (2, 36))
@@ -62,7 +59,9 @@ def test_a_lock_without_a_wheel_for_the_base_is_refused(file: str) -> None:
     "text",
     ["", "[", "packages = 1", "packages = [1]", "[[packages]]\nname = 'x'", text_of("x-1-py3-none-any.whl", sha="b"),
      text_of("x-1-py3-none-any.whl", scheme="file"), text_of("..\\\\x-1-py3-none-any.whl"),
-     '[[packages]]\nname = "x"\nversion = "1"\nsdist = { url = "https://files.test/x.tar.gz" }'],
+     '[[packages]]\nname = "x"\nversion = "1"\nsdist = { url = "https://files.test/x.tar.gz" }',
+     f'[[packages]]\nname = "x"\nversion = "1"\n'
+     f'sdist = {{ url = "file:///x.tar.gz", size = 1, hashes = {{ sha256 = "{SHA}" }} }}'],
 )  # fmt: skip
 def test_what_is_no_lock_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
@@ -105,54 +104,15 @@ def test_a_lock_with_other_versions_than_the_bundle_needs_is_refused() -> None:
             check_lock(lock, pins)
 
 
-def test_the_pins_are_what_the_model_needs_and_the_server(tmp_path: Path) -> None:
-    pins = pins_of(make_bundle(tmp_path).manifest)
-    assert set(pins) == set(SERVER)
-    assert list(pins) == sorted(pins)
-
-
-class Uv:
-    """Answers as uv does."""
-
-    def __init__(self, text: str, returncode: int = 0) -> None:
-        self.text, self.returncode, self.asked = text, returncode, list[list[str]]()
-
-    def __call__(self, command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
-        self.asked.append(list(command))
-        return subprocess.CompletedProcess(command, self.returncode, self.text.encode(), b"no solution\n  found")
-
-
-def test_uv_is_asked_once_and_for_the_base(tmp_path: Path) -> None:
-    uv, cache = Uv(text_of("x-1-py3-none-any.whl")), Cache(tmp_path)
-    locks = [resolve({"x": "1"}, AMD64, cache, "", uv) for _ in range(2)]
-    assert locks[0] == locks[1]
-    (command,) = uv.asked
-    assert command[command.index("--python-platform") + 1] == "x86_64-manylinux_2_36"
-    assert command[command.index("--python-version") + 1] == "3.11"
-    assert {"--generate-hashes", "--only-binary"} <= set(command)
-    resolve({"x": "1"}, ARM64, cache, "", uv)
-    assert len(uv.asked) == 2
-
-
-def test_the_lock_says_what_it_was_made_for_and_is_read_again(tmp_path: Path) -> None:
-    lock = resolve({"x": "1"}, AMD64, Cache(tmp_path), 'compressor = "zlib 1"\n', Uv(text_of("x-1-py3-none-any.whl")))
-    assert Lock.parse(lock.text, AMD64) == lock
-    assert 'compressor = "zlib 1"' in lock.text
-
-
-def test_older_versions_without_a_word_are_an_error_and_are_not_kept(tmp_path: Path) -> None:
-    uv = Uv(text_of("x-1-py3-none-any.whl"))
-    for _ in range(2):
-        with pytest.raises(VersionMismatch):
-            resolve({"x": "2"}, AMD64, Cache(tmp_path), "", uv)
-    assert len(uv.asked) == 2
-
-
-def test_what_uv_says_is_passed_on(tmp_path: Path) -> None:
-    with pytest.raises(RemoteError, match="no solution found"):
-        resolve({"x": "1"}, AMD64, Cache(tmp_path), "", Uv("", 1))
-
-
 def test_requirements_have_hashes_and_no_addresses() -> None:
     lock = Lock.parse(text_of("x-1-py3-none-any.whl"), AMD64)
     assert lock.requirements == f"x==1 --hash=sha256:{SHA}\n"
+
+
+def test_a_source_archive_stands_for_what_has_no_wheel_and_only_then() -> None:
+    sdist = f'sdist = {{ url = "https://files.test/x-1.tar.gz", size = 2, hashes = {{ sha256 = "{SHA}" }} }}\n'
+    (source,) = Lock.parse(f'[[packages]]\nname = "x"\nversion = "1"\n{sdist}', AMD64).wheels
+    assert source.is_source
+    assert source.filename == "x-1.tar.gz"
+    (wheel,) = Lock.parse(text_of("x-1-py3-none-any.whl") + sdist, AMD64).wheels
+    assert not wheel.is_source

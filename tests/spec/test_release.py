@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shipway.errors import UsageError
 from shipway.spec.contract import Contract
 from shipway.spec.reference import NAME, BundleId
-from shipway.spec.release import MAX_REPLICAS, Release, release_name
+from shipway.spec.release import Release, release_name
 
 RELEASE = Release("diabetes", BundleId("diabetes", 1, f"sha256:{'a' * 64}"), "registry.example/diabetes:1", Contract())
 
@@ -38,14 +38,6 @@ RELEASE = Release("diabetes", BundleId("diabetes", 1, f"sha256:{'a' * 64}"), "re
         ("image", "registry.example/diabetes:1\nimage: other"),
         ("image", "registry.example/diabetes@sha256:cut"),
         ("image", f"registry.example/{'a' * 300}"),
-        ("replicas", -1),
-        ("replicas", MAX_REPLICAS + 1),
-        ("service", "clusterip"),
-        ("service", "ExternalName"),
-        ("namespace", ""),
-        ("namespace", "Team"),
-        ("namespace", "a b"),
-        ("namespace", "a" * 64),
     ],
 )
 def test_what_no_target_takes_is_refused_when_the_release_is_made(field: str, value: Any) -> None:

@@ -54,6 +54,24 @@ def test_unknown_keys_and_wrong_types_are_refused(file: dict[str, Any], fix: str
     assert fix in caught.value.fix
 
 
+@pytest.mark.parametrize(("text", "values"), [("a", ("a",)), ("a,b", ("a", "b")), (" a , ,b ", ("a", "b")), ("", ())])
+def test_a_list_is_one_text_with_commas_in_the_environment_only(text: str, values: tuple[str, ...]) -> None:
+    environ = {"SHIPWAY_DEPLOY__KUBERNETES__ALLOW_FROM": text}
+    assert resolve({}, environ, {}).settings.deploy.kubernetes.allow_from == values
+    with pytest.raises(UsageError):
+        resolve({}, {}, {"deploy": {"kubernetes": {"allow_from": text}}})
+    file = {"deploy": {"kubernetes": {"allow_from": list(values)}}}
+    assert resolve({}, {}, file).settings.deploy.kubernetes.allow_from == values
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("replicas", -1), ("replicas", 10_001), ("service", "clusterip"), ("service", "ExternalName")]
+)
+def test_what_no_cluster_has_is_refused(key: str, value: object) -> None:
+    with pytest.raises(UsageError):
+        resolve({f"deploy.kubernetes.{key}": value}, {}, {})
+
+
 def test_a_misspelt_variable_is_refused_and_named() -> None:
     with pytest.raises(UsageError, match="SHIPWAY_SERVER__PROT") as caught:
         resolve({}, {"SHIPWAY_SERVER__PROT": "1"}, {})

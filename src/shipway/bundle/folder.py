@@ -11,32 +11,69 @@ Nothing of `oci` is needed to read it.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import msgspec
 
 from shipway.bundle.bundle import Bundle
-from shipway.errors import CorruptBlob, UnknownBundle
-from shipway.spec.manifest import Manifest
+from shipway.errors import CorruptBlob, UnknownBundle, UsageError
+from shipway.spec.app import AnyManifest, read_manifest
 from shipway.spec.reference import BundleId
 
-__all__ = ["check_files", "folder_files", "inside", "is_bundle_folder", "read_folder", "read_models"]
+__all__ = [
+    "BUNDLE_LABEL",
+    "MANIFEST",
+    "OCI_MANIFEST",
+    "OWN_FILES",
+    "check_files",
+    "folder_files",
+    "inside",
+    "is_bundle_folder",
+    "parse_own",
+    "read_folder",
+    "read_models",
+    "write_folder",
+]
 
-_ID, _OCI_MANIFEST, _MANIFEST = "id", "oci-manifest.json", "bundle.json"
+BUNDLE_LABEL = "io.shipway.bundle"
+"""Label and annotation that name the bundle of an image, and of the layer that holds it: `name:version@sha256:…`."""
+
+_ID, OCI_MANIFEST, MANIFEST = "id", "oci-manifest.json", "bundle.json"
+OWN_FILES = (_ID, OCI_MANIFEST, MANIFEST)
+"""What a bundle's folder has beside the files that its manifest lists."""
+
 _LIMIT = 16 * 1024 * 1024
 _AGAIN = "build the image again, or copy the bundle's folder again"
 
 
 def folder_files(bundle: Bundle) -> Mapping[str, bytes | Path]:
     """Gives the files of the bundle's folder by relative POSIX path: their bytes, or where those lie."""
-    own = {_ID: f"{bundle.id}\n".encode(), _OCI_MANIFEST: bundle.oci_manifest, _MANIFEST: bundle.manifest.to_json()}
+    own = {_ID: f"{bundle.id}\n".encode(), OCI_MANIFEST: bundle.oci_manifest, MANIFEST: bundle.manifest.to_json()}
     return {**own, **bundle.files}
+
+
+def write_folder(bundle: Bundle, folder: Path) -> Path:
+    """Writes the bundle's folder, which must not be there yet, below `folder`; gives its path.
+
+    Raises:
+        CorruptBlob: the manifest names a path outside.
+    """
+    root = folder / bundle.id.name
+    for path, source in folder_files(bundle).items():
+        target = root / inside(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(source, bytes):
+            target.write_bytes(source)
+        else:
+            shutil.copyfile(source, target)
+    return root
 
 
 def is_bundle_folder(folder: Path) -> bool:
     """Whether `folder` looks like one."""
-    return (folder / _MANIFEST).is_file() and (folder / _ID).is_file()
+    return (folder / MANIFEST).is_file() and (folder / _ID).is_file()
 
 
 def read_folder(folder: Path) -> Bundle:
@@ -45,18 +82,37 @@ def read_folder(folder: Path) -> Bundle:
     Raises:
         CorruptBlob: a part is missing or is not what the digest says.
     """
-    bundle_id = BundleId.parse(_read(folder / _ID).decode("utf-8", "replace").strip())
-    oci_manifest, text = _read(folder / _OCI_MANIFEST), _read(folder / _MANIFEST)
-    try:
-        config_digest = msgspec.json.decode(oci_manifest)["config"]["digest"]
-    except (msgspec.DecodeError, KeyError, TypeError) as error:
-        raise CorruptBlob(f"{folder / _OCI_MANIFEST} is no OCI manifest: {error}", fix=_AGAIN) from error
-    for data, digest, name in ((oci_manifest, bundle_id.digest, _OCI_MANIFEST), (text, config_digest, _MANIFEST)):
-        if _digest(data) != digest:
-            raise CorruptBlob(f"{folder / name} is not what {bundle_id} says", fix=_AGAIN)
-    manifest = Manifest.from_json(text)
+    own = {name: _read(folder / name) for name in OWN_FILES}
+    bundle_id, manifest = parse_own(own, str(folder))
     files = {file.path: folder / inside(file.path) for file in manifest.files}
-    return Bundle(bundle_id, manifest, files, oci_manifest)
+    return Bundle(bundle_id, manifest, files, own[OCI_MANIFEST])
+
+
+def parse_own(own: Mapping[str, bytes], where: str) -> tuple[BundleId, AnyManifest]:
+    """Parses a bundle's own files, and checks the manifests against the digest and each other.
+
+    Args:
+        own: the bytes of each of `OWN_FILES`.
+        where: how errors name their folder.
+
+    Raises:
+        CorruptBlob: one of them is not what it should be.
+    """
+    try:
+        bundle_id = BundleId.parse(own[_ID].decode("utf-8", "replace").strip())
+    except UsageError as error:
+        raise CorruptBlob(f"{where}/{_ID}: {error.message}", fix=_AGAIN) from error
+    try:
+        config_digest = msgspec.json.decode(own[OCI_MANIFEST])["config"]["digest"]
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, RecursionError) as error:
+        raise CorruptBlob(f"{where}/{OCI_MANIFEST} is no OCI manifest: {error}", fix=_AGAIN) from error
+    for name, digest in ((OCI_MANIFEST, bundle_id.digest), (MANIFEST, config_digest)):
+        if _digest(own[name]) != digest:
+            raise CorruptBlob(f"{where}/{name} is not what {bundle_id} says", fix=_AGAIN)
+    manifest = read_manifest(own[MANIFEST])
+    for file in manifest.files:
+        inside(file.path)
+    return bundle_id, manifest
 
 
 def read_models(folder: Path) -> tuple[Bundle, ...]:

@@ -56,7 +56,14 @@ class GoldenRows:
             return cls(
                 {column.name: _lenient(column, table["inputs"][column.name]) for column in signature.inputs}, outputs
             )
-        except (msgspec.DecodeError, KeyError, TypeError, ShipwayError, RecursionError) as error:
+        except (
+            msgspec.DecodeError,
+            UnicodeDecodeError,
+            KeyError,
+            TypeError,
+            ShipwayError,
+            RecursionError,
+        ) as error:
             raise CorruptBlob(
                 f"the golden rows do not fit the signature: {error}", fix="pack the model again"
             ) from error

@@ -34,7 +34,7 @@ def open_predictor(bundle: Bundle, *, allow_pickle: bool) -> Predictor:
         ArtefactError, MissingDependency: it does not open.
     """
     check_files(bundle)
-    manifest = bundle.manifest
+    manifest = bundle.model
     if manifest.compiled:
         from shipway.models.onnx import load_compiled
 
@@ -67,13 +67,13 @@ def _foreign_pickle(bundle: Bundle) -> DangerousPickle:
 
 def read_golden(bundle: Bundle) -> GoldenRows:
     """Reads the golden rows."""
-    text = bundle.files[bundle.manifest.golden.path].read_bytes()
-    return GoldenRows.from_json(text, bundle.manifest.signature)
+    text = bundle.files[bundle.model.golden.path].read_bytes()
+    return GoldenRows.from_json(text, bundle.model.signature)
 
 
 def tolerance_of(bundle: Bundle) -> float | None:
     """Gives how much a number may differ from the golden rows; None for the default of its dtype."""
-    return bundle.manifest.compiled.tolerance if bundle.manifest.compiled else None
+    return bundle.model.compiled.tolerance if bundle.model.compiled else None
 
 
 def check_versions(wanted: Mapping[str, str]) -> None:
@@ -105,7 +105,7 @@ def _minor(version: str) -> tuple[str, ...]:
 @contextmanager
 def _as_folder(bundle: Bundle) -> Iterator[Path]:
     """Gives a folder with the bundle's files under their own names; a store's blobs have others."""
-    artefact = bundle.manifest.artefact
+    artefact = bundle.model.artefact
     code = [path for path in bundle.files if path.startswith(_CODE)]
     own = bundle.files.get(artefact)
     if own is not None and not code and own.name == Path(artefact).name:

@@ -15,16 +15,19 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from shipway.bundle.bundle import Bundle, Origin
+from shipway.bundle.folder import inside
 from shipway.errors import CorruptBlob, ShipwayError, UnknownBundle
 from shipway.oci.descriptor import Descriptor, Index, OciManifest
 from shipway.oci.layout import Layout
-from shipway.spec.manifest import Manifest
+from shipway.spec.app import AnyManifest, read_manifest
 from shipway.spec.reference import BundleId, NameReference, check_name
-from shipway.spec.rows import did_you_mean
+from shipway.spec.words import did_you_mean
 
-__all__ = ["Added", "Entry", "Store"]
+__all__ = ["ARTIFACT_TYPE", "Added", "Entry", "Store", "check_parts"]
 
 ARTIFACT_TYPE = "application/vnd.shipway.bundle.v1+json"
+"""What a bundle is, among the artefacts of OCI."""
+
 _CONFIG_TYPE = "application/vnd.shipway.bundle.manifest.v1+json"
 _FILE_TYPE = "application/vnd.shipway.bundle.file.v1"
 _MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -91,7 +94,7 @@ class Store:
 
     def add(
         self,
-        manifest: Manifest,
+        manifest: AnyManifest,
         files: Mapping[str, Path | bytes],
         name: str,
         *,
@@ -114,7 +117,31 @@ class Store:
             DiskFull: the store's disk is full; nothing is left behind that shows.
         """
         check_name(name)
-        digest, size = self._layout.put_bytes(self._write(manifest, files).to_json())
+        oci_manifest = self._write(manifest, files).to_json()
+        return self._name(oci_manifest, name, notes=notes, origin=origin, new_version=new_version)
+
+    def adopt(self, oci_manifest: bytes, name: str, *, notes: Mapping[str, str]) -> Added:
+        """Adds a bundle of another store, whose blobs are in this one's folder already; it keeps its digest.
+
+        Args:
+            oci_manifest: exact bytes of its OCI manifest.
+            name: what the model is called here.
+            notes: what stands beside it.
+
+        Raises:
+            UsageError: the name cannot be a model's.
+            CorruptBlob: it is no bundle, or a blob is missing or is not what the manifests say.
+            DiskFull: the store's disk is full.
+        """
+        check_name(name)
+        parsed = OciManifest.from_json(oci_manifest)
+        check_parts(parsed, read_manifest(self._layout.read(parsed.config.digest, _MANIFEST_LIMIT)))
+        return self._name(oci_manifest, name, notes=notes, origin="foreign", new_version=False)
+
+    def _name(
+        self, oci_manifest: bytes, name: str, *, notes: Mapping[str, str], origin: Origin, new_version: bool
+    ) -> Added:
+        digest, size = self._layout.put_bytes(oci_manifest)
         annotations = {_ORIGIN: origin, **{f"{_NOTE}{key}": value for key, value in notes.items()}}
         descriptor = Descriptor(_MANIFEST_TYPE, digest, size, annotations, artifact_type=ARTIFACT_TYPE)
         placed = _Placed(0, new=False)
@@ -126,6 +153,12 @@ class Store:
 
         self._layout.update_index(edit)
         return Added(self.find(NameReference(name, version=placed.version)), placed.new)
+
+    def holds(self, digest: str) -> bytes | None:
+        """Gives the OCI manifest of the bundle with that digest, if it is in the store under any name."""
+        if any(entry.id.digest == digest for entry in self.list()):
+            return self._layout.read(digest, _MANIFEST_LIMIT)
+        return None
 
     def list(self, name: str | None = None) -> tuple[Entry, ...]:
         """Gives the versions, by name and then by number; of one name, if given."""
@@ -143,7 +176,7 @@ class Store:
         descriptor = next(d for d in index.manifests if _tag(d) == f"{entry.id.name}:{entry.id.version}")
         oci_manifest = self._layout.read(entry.id.digest, _MANIFEST_LIMIT)
         parsed = OciManifest.from_json(oci_manifest)
-        manifest = Manifest.from_json(self._layout.read(parsed.config.digest, _MANIFEST_LIMIT))
+        manifest = read_manifest(self._layout.read(parsed.config.digest, _MANIFEST_LIMIT))
         files = {
             layer.annotations[_TITLE]: self._layout.blob(layer.digest)
             for layer in parsed.layers
@@ -217,7 +250,7 @@ class Store:
         """Deletes blobs that nothing names any more; gives how many bytes that freed."""
         return self._layout.collect_garbage().size
 
-    def _write(self, manifest: Manifest, files: Mapping[str, Path | bytes]) -> OciManifest:
+    def _write(self, manifest: AnyManifest, files: Mapping[str, Path | bytes]) -> OciManifest:
         config_digest, config_size = self._layout.put_bytes(manifest.to_json())
         layers = []
         for file in manifest.files:
@@ -243,6 +276,21 @@ class Store:
         self._layout.update_index(edit)
 
 
+def check_parts(parsed: OciManifest, manifest: AnyManifest) -> None:
+    """Checks that the two manifests of a bundle name the same files.
+
+    Raises:
+        CorruptBlob: they do not, or a file's path leaves the bundle's folder.
+    """
+    layers = {layer.annotations.get(_TITLE, ""): (layer.digest, layer.size) for layer in parsed.layers}
+    wrong = next((file.path for file in manifest.files if layers.get(file.path) != (file.digest, file.size)), "")
+    if wrong or len(parsed.layers) != len(manifest.files):
+        what = f"about {wrong!r}" if wrong else "in the number of files"
+        raise CorruptBlob(f"the bundle's two manifests disagree {what}", fix="push it again from where it was packed")
+    for file in manifest.files:
+        inside(file.path)
+
+
 class _Placed(NamedTuple):
     version: int
     new: bool
@@ -253,12 +301,25 @@ def _place(index: Index, descriptor: Descriptor, name: str, *, new_version: bool
     digest = descriptor.digest
     same = [entry.id.version for entry in _entries(index) if (entry.id.name, entry.id.digest) == (name, digest)]
     if same and not new_version:
-        return index, _Placed(max(same), new=False)
+        return _with_origin(index, f"{name}:{max(same)}", descriptor), _Placed(max(same), new=False)
     version = int(index.annotations.get(f"{_LATEST}{name}", "0")) + 1
     tagged = replace(descriptor, annotations={_TAG: f"{name}:{version}", **descriptor.annotations})
     annotations = {**index.annotations, f"{_LATEST}{name}": str(version)}
     changed = replace(index, manifests=(*index.manifests, tagged), annotations=annotations)
     return changed, _Placed(version, new=True)
+
+
+def _with_origin(index: Index, tag: str, added: Descriptor) -> Index:
+    """Gives the index with a version marked as packed here where it now was, though it had been pulled before."""
+    if added.annotations[_ORIGIN] != "packed":
+        return index
+    return replace(
+        index,
+        manifests=tuple(
+            replace(d, annotations={**d.annotations, _ORIGIN: "packed"}) if _tag(d) == tag else d
+            for d in index.manifests
+        ),
+    )
 
 
 def _choose(index: Index, reference: NameReference) -> Entry:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from shipway.bundle.bundle import Bundle
 from shipway.bundle.folder import is_bundle_folder, read_folder, read_models
 from shipway.bundle.pack import PackRequest, pack
-from shipway.errors import UsageError
+from shipway.cli.apps import AppOptions, holds_app, pack_folder
+from shipway.errors import UnknownBundle
 from shipway.spec.reference import MAX_NAME, NameReference, PathReference, RegistryReference, parse_reference
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ __all__ = ["find_bundle", "find_bundles"]
 
 
 def find_bundle(session: Session, text: str) -> Bundle:
-    """Gives the bundle that `text` names; packs it first if it is a model file.
+    """Gives the bundle that `text` names.
+
+    A model file or an app's folder is packed first, and what lies in a registry brought into the store.
 
     Raises:
         UnknownBundle, UsageError: it names none.
@@ -27,12 +30,17 @@ def find_bundle(session: Session, text: str) -> Bundle:
     """
     match parse_reference(text):
         case NameReference() as reference:
-            return session.store().find(reference)
+            try:
+                return session.store().find(reference)
+            except UnknownBundle as error:
+                if Path(text).exists():
+                    raise UnknownBundle(error.message, fix=f"./{text} if you mean the file or folder here") from error
+                raise
         case PathReference(path):
             folder = Path(path).expanduser()
             return read_folder(folder) if is_bundle_folder(folder) else _pack(session, folder)
         case RegistryReference():
-            raise UsageError("bundles in a registry cannot be read yet", fix="pack the model here: shipway pack MODEL")
+            return _pull(session, text)
 
 
 def find_bundles(session: Session, texts: tuple[str, ...]) -> tuple[Bundle, ...]:
@@ -48,8 +56,23 @@ def find_bundles(session: Session, texts: tuple[str, ...]) -> tuple[Bundle, ...]
     return tuple(bundles)
 
 
+def _pull(session: Session, text: str) -> Bundle:
+    """Gives the bundle that lies at `oci://…`, by itself or in an image; what the store has is not fetched again."""
+    from shipway.cli.remote import fetch_bundle
+
+    pulled = fetch_bundle(session, text)
+    if pulled.new:
+        session.out.say(f"pulled {text} as {pulled.bundle.id.name}:{pulled.bundle.id.version}")
+    return pulled.bundle
+
+
 def _pack(session: Session, artefact: Path) -> Bundle:
-    name = re.sub(r"[^a-z0-9]+", "-", artefact.stem.lower()).strip("-")[:MAX_NAME].strip("-") or "model"
+    stem = artefact.stem if artefact.is_file() else artefact.resolve().name
+    name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:MAX_NAME].strip("-") or "model"
+    if holds_app(artefact):
+        bundle = pack_folder(session, artefact, name, AppOptions(brief=True)).bundle
+        session.out.say(f"packed {artefact} as {bundle.id.name}:{bundle.id.version}")
+        return bundle
     report = pack(PackRequest(artefact, name), session.store(), say=session.out.say)
     session.out.say(f"packed {artefact} as {report.bundle.id.name}:{report.bundle.id.version}")
     return report.bundle

@@ -1,4 +1,4 @@
-"""A bundle becomes an image: the base, and three layers on top. Nothing runs, no daemon is asked.
+"""A bundle becomes an image: the base, and a few layers on top. Nothing runs, no daemon is asked.
 
 What changes most lies highest, so that a new version of a model is one small new layer:
 
@@ -6,11 +6,15 @@ What changes most lies highest, so that a new version of a model is one small ne
     dependencies  /opt/shipway/lib, from the lock's wheels
     shipway       /opt/shipway/app, from the running installation
     bundle        /models/NAME
+    workdir       of an app: a link to its files from where its author had them
+
+The link is not in the bundle's layer, so that whoever pulls a bundle out of an image can refuse all that is no file.
 """
 
 from __future__ import annotations
 
 import importlib.resources
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
@@ -19,22 +23,31 @@ from pathlib import Path
 import msgspec
 
 from shipway.bundle.bundle import Bundle
-from shipway.bundle.folder import folder_files
+from shipway.bundle.folder import BUNDLE_LABEL, folder_files
 from shipway.errors import UsageError
 from shipway.image.base import BaseImage
 from shipway.image.cache import Cache
-from shipway.image.layer import COMPRESSOR, Layer, Source, build_layer, key_of
+from shipway.image.layer import COMPRESSOR, Layer, Link, Source, build_layer, key_of
 from shipway.image.lock import Lock
 from shipway.image.wheels import RULES, bytecode_tag, fetch_wheels, unpack_wheel, with_bytecode
 from shipway.oci.descriptor import IMAGE_CONFIG, MANIFEST, Descriptor, OciManifest
 from shipway.oci.digest import sha256_bytes
+from shipway.spec.app import APP_FOLDER
 from shipway.spec.contract import Contract
 from shipway.spec.image import Platform, RunConfig
 
-__all__ = ["BUNDLE_LABEL", "ENVIRONMENT", "Image", "build", "check_size", "compose", "lock_note", "server_files"]
-
-BUNDLE_LABEL = "io.shipway.bundle"
-"""Label that names the bundle of an image: `name:version@sha256:…`."""
+__all__ = [
+    "BUNDLE_LABEL",
+    "ENVIRONMENT",
+    "Image",
+    "app_folder",
+    "build",
+    "check_size",
+    "compose",
+    "image_environment",
+    "lock_note",
+    "server_files",
+]
 
 LIBRARY, APPLICATION = "opt/shipway/lib", "opt/shipway/app"
 ENVIRONMENT: Mapping[str, str] = {
@@ -123,7 +136,7 @@ def build(
         return _below(LIBRARY, with_bytecode(files, LIBRARY) if tag else files)
 
     wheels = " ".join(wheel.sha256 for wheel in lock.wheels)
-    layers = (
+    layers: tuple[Layer, ...] = (
         build_layer("dependencies", f"{RULES} {tag} {wheels}", dependencies, cache),
         build_layer(
             "shipway",
@@ -131,9 +144,30 @@ def build(
             lambda: _below(APPLICATION, with_bytecode(server, APPLICATION) if tag else server),
             cache,
         ),
-        build_layer(f"bundle {bundle.id.name}", key_of(model), lambda: model, cache),
+        _of_bundle(bundle, build_layer(f"bundle {bundle.id.name}", key_of(model), lambda: model, cache)),
     )
+    if contract.workdir:
+        # Relative, so that it leads to the same place wherever somebody unpacks the layers.
+        target = posixpath.relpath(app_folder(bundle, contract), posixpath.dirname(contract.workdir))
+        link = {contract.workdir.strip("/"): Link(target)}
+        layers += (build_layer("workdir", key_of(link), lambda: link, cache),)
     return compose(bundle, contract, base, layers, cache)
+
+
+def app_folder(bundle: Bundle, contract: Contract) -> str:
+    """Gives the folder of an app's own files in its image."""
+    return f"{contract.models}/{bundle.id.name}/{APP_FOLDER}"
+
+
+def image_environment(contract: Contract) -> dict[str, str]:
+    """Gives the variables of an image: those of the app, then ours, which win."""
+    return {**dict(contract.variables), **ENVIRONMENT, **contract.environment}
+
+
+def _of_bundle(bundle: Bundle, layer: Layer) -> Layer:
+    """Gives the bundle's layer with a mark by which it is found in a registry without fetching the others."""
+    marked = msgspec.structs.replace(layer.descriptor, annotations={BUNDLE_LABEL: str(bundle.id)})
+    return msgspec.structs.replace(layer, descriptor=marked)
 
 
 def lock_note(base: BaseImage, *, bytecode: bool = True) -> str:
@@ -204,13 +238,13 @@ def _below(folder: str, files: Mapping[str, Source]) -> dict[str, Source]:
 def _run_config(bundle: Bundle, contract: Contract, base: BaseImage) -> RunConfig:
     labels = _annotations(bundle, base)
     return msgspec.structs.replace(
-        base.config.config.with_environment({**ENVIRONMENT, **contract.environment}).with_labels(labels),
+        base.config.config.with_environment(image_environment(contract)).with_labels(labels),
         user=f"{contract.user}:{contract.user}",
         exposed_ports={f"{contract.port}/tcp": {}},
         entrypoint=contract.command(base.facts.python),
         cmd=None,
         volumes=None,
-        working_dir="/",
+        working_dir=contract.workdir or "/",
         stop_signal="SIGTERM",
     )
 

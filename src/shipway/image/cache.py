@@ -38,7 +38,7 @@ class Cache:
         """Gives what was remembered under `key`, or None; what cannot be read counts as forgotten."""
         try:
             return msgspec.json.decode(self._place(kind, key).read_bytes(), type=kind)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
             return None
 
     def remember(self, value: msgspec.Struct, *key: str) -> None:

@@ -1,8 +1,9 @@
 """Deterministic layers: the same files give the same bytes, whoever builds them, wherever and whenever.
 
-All that varies is fixed: names are sorted with parents first, times are `EPOCH`, the owner is root, modes are 0644 and
-0755, and the gzip header has neither name nor time. The compressed bytes also depend on the zlib that Python was built
-with (`COMPRESSOR`); the diff_id does not.
+All that varies is fixed: names are sorted with parents first and a folder's files before its folders (so that who
+streams a bundle's layer meets its manifest before the files that it lists), times are `EPOCH`, the owner is root, modes
+are 0644 and 0755, and the gzip header has neither name nor time. The compressed bytes also depend on the zlib that
+Python was built with (`COMPRESSOR`); the diff_id does not.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import io
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -25,6 +27,7 @@ __all__ = [
     "COMPRESSOR",
     "EPOCH",
     "Layer",
+    "Link",
     "Source",
     "build_layer",
     "gzip_chunks",
@@ -40,13 +43,25 @@ _LEVEL = 6
 COMPRESSOR = f"zlib {zlib.ZLIB_RUNTIME_VERSION} level {_LEVEL}"
 """What the bytes of a compressed layer depend on beside its files."""
 
-_FORMAT = "1"
+_FORMAT = "3"
 """Part of every cache key: change it with anything here that changes the bytes."""
 
 _CHUNK = 1 << 20
 
-Source = bytes | Path | Callable[[], bytes]
-"""Where the bytes of a file come from: themselves, a file, or a function that reads or makes them."""
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A symbolic link.
+
+    Attributes:
+        target: what it points at, as it is written in the layer.
+    """
+
+    target: str
+
+
+Source = bytes | Path | Link | Callable[[], bytes]
+"""Where the bytes of a file come from: themselves, a file, or a function that reads or makes them; or a link."""
 
 
 class Layer(msgspec.Struct, frozen=True):
@@ -97,7 +112,7 @@ def build_layer(title: str, key: str, files: Callable[[], Mapping[str, Source]],
     return layer
 
 
-def key_of(files: Mapping[str, bytes | Path]) -> str:
+def key_of(files: Mapping[str, bytes | Path | Link]) -> str:
     """Gives a key that names the paths and bytes of `files`.
 
     Raises:
@@ -105,7 +120,9 @@ def key_of(files: Mapping[str, bytes | Path]) -> str:
     """
     hasher = hashlib.sha256()
     for path, source in sorted(files.items()):
-        if isinstance(source, bytes):
+        if isinstance(source, Link):
+            content = f"-> {source.target}\0"
+        elif isinstance(source, bytes):
             content = hashlib.sha256(source).hexdigest()
         else:
             with file_errors(source), source.open("rb") as stream:
@@ -115,11 +132,13 @@ def key_of(files: Mapping[str, bytes | Path]) -> str:
 
 
 def read_source(source: Source) -> bytes:
-    """Gives the bytes of a source.
+    """Gives the bytes of a source; of a link, none.
 
     Raises:
         StoreError: the file cannot be read.
     """
+    if isinstance(source, Link):
+        return b""
     if isinstance(source, Path):
         with file_errors(source):
             return source.read_bytes()
@@ -127,22 +146,32 @@ def read_source(source: Source) -> bytes:
 
 
 def tar_chunks(files: Mapping[str, Source]) -> Iterator[bytes]:
-    """Gives the tar of `files` in pieces: parents first, sorted, with PAX headers only where a name needs one.
+    """Gives the tar of `files` in pieces: parents first, files before folders, PAX headers only where a name needs one.
 
     Raises:
         ArtefactError: a path is absolute, leaves the root, hides another one, or is a file and a folder at once.
         StoreError: a file cannot be read.
     """
     folders = _folders(files)
-    for path in sorted(folders | files.keys()):
+
+    def place(path: str) -> list[tuple[bool, str]]:
+        *parents, name = path.split("/")
+        return [*((True, parent) for parent in parents), (path in folders, name)]
+
+    for path in sorted(folders | files.keys(), key=place):
         info = tarfile.TarInfo(path)
         info.mtime = EPOCH
         if path in folders:
             info.type, info.mode = tarfile.DIRTYPE, 0o755
             yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
             continue
+        source = files[path]
+        if isinstance(source, Link):
+            info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o777, source.target
+            yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+            continue
         info.mode = 0o644
-        yield from _file_chunks(info, files[path])
+        yield from _file_chunks(info, source)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 

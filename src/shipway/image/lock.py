@@ -1,4 +1,4 @@
-"""The lock of an image: which wheels exactly, resolved by uv for the base's Python, C library and platform.
+"""The lock of an image: which wheels exactly, for the base's Python, C library and platform.
 
 It is a `pylock.toml` (PEP 751) with a table of ours, `[tool.shipway]`, that says what it was made for. A lock names the
 addresses of its wheels; it belongs beside the user's image.
@@ -7,33 +7,20 @@ addresses of its wheels; it belongs beside the user's image.
 from __future__ import annotations
 
 import re
-import subprocess
-import tempfile
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import msgspec
-
-from shipway.errors import MissingDependency, RemoteError, UsageError, VersionMismatch
-from shipway.image.cache import Cache
+from shipway.errors import UsageError, VersionMismatch
 from shipway.spec.image import Platform
-from shipway.spec.manifest import Manifest
 
-__all__ = ["SERVER", "Lock", "LockedWheel", "Target", "check_lock", "pins_of", "resolve"]
-
-SERVER = ("click", "httptools", "msgspec", "numpy", "prometheus-client", "uvicorn")
-"""The distributions that the server imports. httpx and filelock are for the client and the store."""
+__all__ = ["Lock", "LockedWheel", "Target", "check_lock", "normal_name"]
 
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 _KNOWN_GLIBC = (17, 28, *range(31, 41))
 """The second numbers of glibc for which uv has a platform."""
-
-_UV_SECONDS = 300
-Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[bytes]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +94,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class LockedWheel:
-    """One wheel.
+    """One wheel, or the source archive that a wheel is made from where there is none.
 
     Attributes:
         name: of the distribution, in its normal form.
@@ -128,9 +115,10 @@ class LockedWheel:
         """Its file's name, which says what it runs on; safe as a part of a path."""
         return unquote(urlsplit(self.url).path).rpartition("/")[2]
 
-
-class _LockText(msgspec.Struct, frozen=True):
-    text: str
+    @property
+    def is_source(self) -> bool:
+        """Whether a wheel has to be made from it."""
+        return not self.filename.endswith(".whl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,46 +148,6 @@ class Lock:
         return "".join(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in self.wheels)
 
 
-def pins_of(manifest: Manifest) -> dict[str, str]:
-    """Gives what an image of the bundle must have, with exact versions: the model's as packed, the server's as here.
-
-    Raises:
-        MissingDependency: this installation lacks a distribution of the server.
-    """
-    pins = {_normal(name): version for name, version in manifest.runtime_versions.items()}
-    for name in SERVER:
-        try:
-            pins.setdefault(name, metadata.version(name))
-        except metadata.PackageNotFoundError as error:
-            raise MissingDependency(f"{name} is not installed", fix="pip install --upgrade shipway") from error
-    return dict(sorted(pins.items()))
-
-
-def resolve(pins: Mapping[str, str], target: Target, cache: Cache, note: str = "", run: Run | None = None) -> Lock:
-    """Asks uv for all wheels that the pins need on the target. The same question is asked once.
-
-    Args:
-        pins: distributions with exact versions.
-        target: what the wheels must fit.
-        cache: where answers are kept.
-        note: what else the image's digest depends on, for the lock's own table: `compressor = "zlib 1.3"`.
-        run: how a program is run.
-
-    Raises:
-        MissingDependency: uv is not installed.
-        RemoteError: uv found no answer.
-        UsageError: the answer has other versions than the pins.
-    """
-    key = (target.python, target.tag, note, *(f"{name}=={version}" for name, version in sorted(pins.items())))
-    found = cache.recall(_LockText, *key)
-    text = found.text if found else _ask_uv(pins, target, note, run or _run)
-    lock = Lock.parse(text, target)
-    check_lock(lock, pins)
-    if not found:
-        cache.remember(_LockText(text), *key)
-    return lock
-
-
 def check_lock(lock: Lock, pins: Mapping[str, str]) -> None:
     """Checks that the lock has every pin in its version; a resolver may take older ones without a word.
 
@@ -208,73 +156,42 @@ def check_lock(lock: Lock, pins: Mapping[str, str]) -> None:
     """
     locked = {wheel.name: wheel.version for wheel in lock.wheels}
     for name, version in pins.items():
-        if locked.get(_normal(name)) != version:
+        if locked.get(normal_name(name)) != version:
             raise VersionMismatch(
-                f"the lock has {name} {locked.get(_normal(name), 'not at all')}, and the bundle needs {version}",
+                f"the lock has {name} {locked.get(normal_name(name), 'not at all')}, and the bundle needs {version}",
                 fix="build without --lock, or pack the model again with versions that the base can have",
             )
 
 
-def _ask_uv(pins: Mapping[str, str], target: Target, note: str, run: Run) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        requirements = Path(folder) / "requirements.in"
-        requirements.write_text("".join(f"{name}=={version}\n" for name, version in pins.items()), encoding="utf-8")
-        done = run(
-            [
-                _find_uv(), "pip", "compile", str(requirements), "--format", "pylock.toml", "--quiet", "--no-header",
-                "--generate-hashes", "--only-binary", ":all:", "--no-python-downloads",
-                "--python-platform", target.tag, "--python-version", target.python,
-            ]
-        )  # fmt: skip
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise RemoteError(
-            f"no wheels for Python {target.python} on {target.tag}: {' '.join(line.strip() for line in lines)[:2000]}",
-            fix="use a base image with another Python, check the network, or give --lock",
-        )
-    table = f'\n[tool.shipway]\npython = "{target.python}"\nplatform = "{target.platform}"\ntag = "{target.tag}"\n'
-    return done.stdout.decode("utf-8") + table + note
-
-
-def _find_uv() -> str:
-    try:
-        import uv
-
-        return str(uv.find_uv_bin())
-    except (ImportError, FileNotFoundError) as error:
-        raise MissingDependency(
-            "uv resolves the image's dependencies and is not installed", fix='pip install "shipway[build]"'
-        ) from error
-
-
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(command, capture_output=True, timeout=_UV_SECONDS, check=False)  # noqa: S603 - no shell
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise RemoteError(f"uv gave no answer: {error}", fix="check the network, then try again") from error
-
-
 def _best(package: Mapping[str, object], target: Target) -> LockedWheel:
-    """Gives the wheel of a package that fits best."""
-    name, wheels = _normal(str(package["name"])), package.get("wheels")
+    """Gives the wheel of a package that fits best; the source archive where the lock names that alone."""
+    name, wheels, sdist = normal_name(str(package["name"])), package.get("wheels"), package.get("sdist")
+    if wheels is None and isinstance(sdist, dict):
+        return _checked(_locked(name, package, sdist))
     if not isinstance(wheels, list):
         raise UsageError(f"the lock has no wheel of {name}", fix="make a new lock")
-    locked = [
-        LockedWheel(
-            name, str(package["version"]), str(wheel["url"]), str(wheel["hashes"]["sha256"]), int(wheel["size"])
-        )
-        for wheel in wheels
-    ]
+    locked = [_locked(name, package, wheel) for wheel in wheels]
     best = max(locked, key=lambda wheel: (target.rank(wheel.filename), wheel.filename))
     if not target.rank(best.filename):
         raise UsageError(
             f"the lock has no wheel of {name} for Python {target.python} on {target.tag}", fix="build without --lock"
         )
-    safe = re.fullmatch(r"[A-Za-z0-9_.+!-]+", best.filename) and best.url.startswith(("https://", "http://"))
-    if not safe or not re.fullmatch(r"[0-9a-f]{64}", best.sha256):
-        raise UsageError(f"the lock's wheel of {name} has no sha256 or no address", fix="make a new lock")
-    return best
+    return _checked(best)
 
 
-def _normal(name: str) -> str:
+def _locked(name: str, package: Mapping[str, object], file: Mapping[str, Any]) -> LockedWheel:
+    return LockedWheel(
+        name, str(package["version"]), str(file["url"]), str(file["hashes"]["sha256"]), int(file["size"])
+    )
+
+
+def _checked(wheel: LockedWheel) -> LockedWheel:
+    safe = re.fullmatch(r"[A-Za-z0-9_.+!-]+", wheel.filename) and wheel.url.startswith(("https://", "http://"))
+    if not safe or not re.fullmatch(r"[0-9a-f]{64}", wheel.sha256):
+        raise UsageError(f"the lock's wheel of {wheel.name} has no sha256 or no address", fix="make a new lock")
+    return wheel
+
+
+def normal_name(name: str) -> str:
+    """Gives a distribution's name in its normal form (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()

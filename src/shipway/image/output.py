@@ -19,7 +19,7 @@ from shipway.oci.files import file_errors, publish, temporary
 from shipway.oci.layout import Content, Layout
 from shipway.spec.image import ImageReference
 
-__all__ = ["Loader", "load", "write_archive", "write_layout"]
+__all__ = ["Loader", "load", "put_images", "write_archive", "write_layout"]
 
 _CHUNK = 1 << 20
 _LOAD_SECONDS = 600
@@ -46,6 +46,28 @@ def write_layout(images: Sequence[Image], folder: Path, name: ImageReference) ->
         DiskFull, StoreError: it cannot be written.
     """
     layout = Layout.create(folder)
+    put_images(images, layout)
+    entry, _ = _entry(images, name)
+    tag = entry.annotations.get(REF_NAME)
+
+    def edit(old: Index) -> Index:
+        others = tuple(other for other in old.manifests if other.annotations.get(REF_NAME) != tag)
+        return msgspec.structs.replace(old, manifests=(*others, entry))
+
+    layout.update_index(edit)
+    return entry
+
+
+def put_images(images: Sequence[Image], layout: Layout) -> Descriptor:
+    """Puts the bytes of images into a layout; no entry of its index names them.
+
+    Returns:
+        What names them: the image's manifest, or an index where there are several.
+
+    Raises:
+        CorruptBlob: a layer in the cache or the base is damaged.
+        DiskFull, StoreError: it cannot be written.
+    """
     for image in images:
         for layer in image.layers:
             digest, size = layer.descriptor.digest, layer.descriptor.size
@@ -54,16 +76,9 @@ def write_layout(images: Sequence[Image], folder: Path, name: ImageReference) ->
                     layout.put_stream(iter(lambda: stream.read(_CHUNK), b""), expect=Content(digest, size))
         layout.put_bytes(image.config)
         layout.put_bytes(image.manifest)
-    entry, index = _entry(images, name)
+    entry, index = _entry(images, None)
     if index:
         layout.put_bytes(index)
-    tag = entry.annotations.get(REF_NAME)
-
-    def edit(old: Index) -> Index:
-        others = tuple(other for other in old.manifests if other.annotations.get(REF_NAME) != tag)
-        return msgspec.structs.replace(old, manifests=(*others, entry))
-
-    layout.update_index(edit)
     return entry
 
 
@@ -126,12 +141,12 @@ def _write(images: Sequence[Image], stream: BinaryIO, name: ImageReference) -> D
     return entry
 
 
-def _entry(images: Sequence[Image], name: ImageReference) -> tuple[Descriptor, bytes]:
+def _entry(images: Sequence[Image], name: ImageReference | None) -> tuple[Descriptor, bytes]:
     """Gives the entry of `index.json`, and the bytes of the index that it names where there are several images."""
     if not images:
         raise UsageError("there is no image to write", fix="--platform linux/amd64")
-    tagged = name.tagged
-    annotations = {REF_NAME: tagged.tag, _CONTAINERD_NAME: str(tagged)} if tagged.tag else {}
+    tagged = name.tagged if name else None
+    annotations = {REF_NAME: tagged.tag, _CONTAINERD_NAME: str(tagged)} if tagged and tagged.tag else {}
     if len(images) == 1:
         return msgspec.structs.replace(images[0].descriptor, annotations=annotations), b""
     index = Index(tuple(image.descriptor for image in images)).to_json()

@@ -24,6 +24,7 @@ from shipway.errors import CorruptBlob, RemoteError
 from shipway.image.cache import Cache
 from shipway.image.layer import Source, read_source
 from shipway.image.lock import LockedWheel
+from shipway.image.sdist import wheel_of
 from shipway.oci.files import publish, temporary
 
 if TYPE_CHECKING:
@@ -57,13 +58,14 @@ def fetch_wheels(wheels: Sequence[LockedWheel], cache: Cache, client: httpx.Clie
     """Gives the wheels' files, in their order; what the cache has is not fetched again.
 
     Args:
-        wheels: with their addresses and hashes.
+        wheels: with their addresses and hashes; of a source archive, its wheel is made.
         cache: where they are kept.
         client: how they are fetched; by default one of its own.
 
     Raises:
         RemoteError: one cannot be had.
         CorruptBlob: one is not what the lock says.
+        ArtefactError: the wheel of a source archive cannot be made.
     """
     missing = [wheel for wheel in wheels if not cache.wheel(wheel.sha256, wheel.filename).is_file()]
     if missing:
@@ -74,7 +76,8 @@ def fetch_wheels(wheels: Sequence[LockedWheel], cache: Cache, client: httpx.Clie
             ThreadPoolExecutor(_THREADS) as pool,
         ):
             list(pool.map(lambda wheel: _fetch(wheel, cache, session), missing))
-    return [cache.wheel(wheel.sha256, wheel.filename) for wheel in wheels]
+    files = [(wheel, cache.wheel(wheel.sha256, wheel.filename)) for wheel in wheels]
+    return [wheel_of(wheel, file, cache) if wheel.is_source else file for wheel, file in files]
 
 
 def _fetch(wheel: LockedWheel, cache: Cache, client: httpx.Client) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shipway.spec.app import AnyManifest, AppManifest
 from shipway.spec.manifest import Manifest
+from shipway.spec.surroundings import surroundings_of
 
 __all__ = ["Contract"]
+
+_APP_MIB = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,7 @@ class Contract:
     Attributes:
         models: folder in the container that holds the bundle's folder.
         port: of HTTP, and of the probes.
+        metrics_port: of `/metrics` and the probes alone, without API keys: for the platform, never for callers.
         user: numeric user and group, since `runAsNonRoot` cannot check a name.
         live: path that answers 200 as long as the process is not stuck.
         ready: path that answers 200 once every model is loaded, warmed up and has replayed its golden rows.
@@ -24,10 +29,13 @@ class Contract:
         memory_mib, memory_limit_mib: what it needs and what it may take.
         cpu_millis: what it needs; the limit is left to the target.
         allow_pickle: whether the server may open an original that is a pickle: who builds the image says so.
+        workdir: of an app: the folder that leads to its files, where its author had them; empty for none.
+        variables: of an app: those that its author set, with their values.
     """
 
     models: str = "/models"
     port: int = 8000
+    metrics_port: int = 8002
     user: int = 65532
     live: str = "/livez"
     ready: str = "/readyz"
@@ -37,10 +45,35 @@ class Contract:
     memory_limit_mib: int = 512
     cpu_millis: int = 100
     allow_pickle: bool = False
+    workdir: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Contract:
-        """Gives the contract of a bundle: its memory follows from what is opened.
+    def of(cls, manifest: AnyManifest) -> Contract:
+        """Gives the contract of a bundle."""
+        return cls._of_app(manifest) if isinstance(manifest, AppManifest) else cls._of_model(manifest)
+
+    @classmethod
+    def _of_app(cls, app: AppManifest) -> Contract:
+        """Takes over what its author said; what it loads is not known, so its files are reckoned as if it loaded all.
+
+        Measured (docs/decisions/0008-memory-of-a-container.md).
+        """
+        around = surroundings_of(app)
+        data = sum(file.size for file in app.files if not file.path.endswith(".py"))
+        needs = _APP_MIB + 3 * data // 2**20
+        return cls(
+            port=around.port,
+            metrics_port=around.metrics_port,
+            memory_mib=needs,
+            memory_limit_mib=max(512, 2 * needs),
+            workdir=around.workdir,
+            variables=around.variables,
+        )
+
+    @classmethod
+    def _of_model(cls, manifest: Manifest) -> Contract:
+        """Its memory follows from what is opened.
 
         Measured (docs/decisions/0008-memory-of-a-container.md): a server with a small compiled model takes 78 MiB,
         scikit-learn with pandas 90 MiB more. While it is opened, a compiled forest takes up to 20 times its file, since
@@ -66,6 +99,7 @@ class Contract:
         settings = {
             "SHIPWAY_SERVER__HOST": "0.0.0.0",  # noqa: S104 - a container's network is its own
             "SHIPWAY_SERVER__PORT": str(self.port),
+            "SHIPWAY_SERVER__METRICS_PORT": str(self.metrics_port),
             "SHIPWAY_SERVER__DRAIN_SECONDS": str(self.drain_seconds),
             "SHIPWAY_LIMITS__SECONDS": str(self.request_seconds),
         }

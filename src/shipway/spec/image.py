@@ -218,7 +218,7 @@ class ImageConfig(msgspec.Struct, frozen=True, omit_defaults=True):
         """
         try:
             return msgspec.convert(_without_nulls(msgspec.json.decode(data)), cls)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise UsageError(f"not an image configuration: {error}", fix="use another base image") from error
 
     def to_json(self) -> bytes:

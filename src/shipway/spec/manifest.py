@@ -128,7 +128,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         try:
             manifest = msgspec.json.decode(text, type=cls)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise CorruptBlob(
                 f"not a bundle manifest that this Shipway reads: {error}",
                 fix="upgrade Shipway, or pack the model again",

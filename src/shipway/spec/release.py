@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from shipway.errors import UsageError
 from shipway.spec.contract import Contract
 from shipway.spec.image import ImageReference
 from shipway.spec.reference import BundleId, check_name
 
-__all__ = ["MAX_REPLICAS", "Release", "Service", "release_name"]
-
-Service = Literal["ClusterIP", "NodePort", "LoadBalancer"]
-"""How callers reach a release: inside the cluster, by a port of every node, or by an address of its own."""
+__all__ = ["MAX_LABEL", "Release", "is_label", "release_name"]
 
 MAX_LABEL = 63
-MAX_REPLICAS = 10_000
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 
@@ -31,9 +26,7 @@ class Release:
         bundle: which model exactly.
         image: where the image lies, as a container runtime takes it: `registry/repository:tag` or `…@sha256:…`.
         contract: what the image's server promises.
-        replicas: how many servers run.
-        service: how callers reach them.
-        namespace: where the objects go; None leaves it to whoever applies them.
+        configuration: text of the server's own `shipway.toml`; empty for none.
 
     Raises:
         UsageError: a value that no target takes.
@@ -43,29 +36,18 @@ class Release:
     bundle: BundleId
     image: str
     contract: Contract
-    replicas: int = 3
-    service: Service = "ClusterIP"
-    namespace: str | None = None
+    configuration: str = ""
 
     def __post_init__(self) -> None:
         BundleId.parse(str(self.bundle))
         check_name(self.bundle.name)
-        if not (_is_label(self.name) and self.name[0].isalpha()):
+        if not (is_label(self.name) and self.name[0].isalpha()):
             raise UsageError(
                 f"{self.name!r} cannot be a release's name: a lower-case letter, then letters, digits and '-', "
                 f"at most {MAX_LABEL} characters",
                 fix=f"--name {release_name(self.bundle.name)}",
             )
         ImageReference.parse(self.image)
-        if not 0 <= self.replicas <= MAX_REPLICAS:
-            raise UsageError(f"cannot run {self.replicas} replicas", fix=f"--replicas N, from 0 to {MAX_REPLICAS}")
-        if self.service not in get_args(Service):
-            raise UsageError(f"no Service is of type {self.service!r}", fix=f"--service {'|'.join(get_args(Service))}")
-        if self.namespace is not None and not _is_label(self.namespace):
-            raise UsageError(
-                f"{self.namespace!r} cannot be a namespace: lower-case letters, digits and '-', at most {MAX_LABEL}",
-                fix="--namespace NAME",
-            )
 
 
 def release_name(bundle_name: str) -> str:
@@ -80,5 +62,6 @@ def release_name(bundle_name: str) -> str:
     return label[:MAX_LABEL].rstrip("-")
 
 
-def _is_label(text: str) -> bool:
+def is_label(text: str) -> bool:
+    """Whether a text is a label of DNS, as most names on a cluster are."""
     return len(text) <= MAX_LABEL and _LABEL.fullmatch(text) is not None

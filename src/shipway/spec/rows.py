@@ -12,21 +12,18 @@ signature allows one, and infinities (also as numbers past the dtype's range) ar
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from shipway.errors import InvalidInput, TooLarge
 from shipway.spec.signature import Array, Column, Columns, Matrix, Signature, numpy_dtype
+from shipway.spec.words import LONGEST_WORD, did_you_mean
 
-__all__ = ["RowReader", "Rows", "array_of", "cells_of", "check_row_count", "did_you_mean", "records_of"]
-
-
-_LONGEST_WORD = 256
+__all__ = ["RowReader", "Rows", "array_of", "cells_of", "check_row_count", "records_of"]
 
 
 class Rows(NamedTuple):
@@ -34,14 +31,6 @@ class Rows(NamedTuple):
 
     columns: Columns
     single: bool
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Gives `did you mean 'x'?` for the nearest of `known`, or an empty text."""
-    if len(word) > _LONGEST_WORD:  # looking for what is near takes time by the square of the length
-        return ""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {near[0]!r}?" if near else ""
 
 
 class RowReader:
@@ -184,7 +173,7 @@ class RowReader:
     def _check_names(self, record: Mapping[str, Any], row: int | None) -> None:
         where = "" if row is None else f"row {row}: "
         if not self._ignore_extra and not self._known.issuperset(record):
-            name = next(key for key in record if key not in self._known)[:_LONGEST_WORD]
+            name = next(key for key in record if key not in self._known)[:LONGEST_WORD]
             missing = [known for known in self._names if known not in record]
             hint = did_you_mean(name, missing) or f"the model takes {_some(self._names)}"
             raise InvalidInput(f"{where}unknown column {name!r}", column=name, row=row, fix=hint)

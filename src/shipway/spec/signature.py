@@ -7,11 +7,13 @@ cell: `()` for a number in a table, `(3, 224, 224)` for a picture, `-1` where an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
+
+if TYPE_CHECKING:  # the server of a web app reads manifests too, and needs no numpy
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = [
     "Array",
@@ -27,7 +29,7 @@ __all__ = [
     "row_count",
 ]
 
-Array = npt.NDArray[Any]
+Array: TypeAlias = "npt.NDArray[Any]"
 Columns = Mapping[str, Array]
 """Named columns; every array has the same length along axis 0. Text columns hold `str` or None in an object array."""
 
@@ -141,6 +143,8 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 def numpy_dtype(dtype: DType) -> np.dtype[Any]:
     """Gives numpy's dtype for a column's; object for `string`, so that text of any length and None fit."""
+    import numpy as np
+
     return np.dtype(object) if dtype == "string" else np.dtype(dtype)
 
 
