@@ -30,8 +30,10 @@ from shipway.bundle.store import Store
 from shipway.errors import MachineError, PortInUse
 from shipway.serving.application import Application
 from shipway.serving.http.access import no_log
+from shipway.serving.http.keys import hash_key, new_key
+from shipway.serving.listeners import bind
 from shipway.serving.loading import load_model
-from shipway.serving.server import bind, serve
+from shipway.serving.server import serve
 from shipway.spec.settings import Server, Settings
 
 CODE = Path(__file__).parents[1] / "fakes" / "code"
@@ -57,7 +59,7 @@ def sleepy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = make_pipeline(Sleepy(0.5), LinearRegression()).fit(rows, rows.sum(axis=1))
     store = Store.at(tmp_path_factory.mktemp("sleepy") / "store")
     bundle = pack(PackRequest(model, "sleepy", code=(CODE,)), store).bundle
-    assert bundle.manifest.compiled is None
+    assert bundle.model.compiled is None
     return write_folder(bundle, tmp_path_factory.mktemp("sleepy-models") / "sleepy").parent
 
 
@@ -168,6 +170,73 @@ def test_a_port_in_use_is_said_and_mended(folder: Path) -> None:
             assert "fix: --port 0" in server.log
 
 
+@pytest.fixture
+def free_port() -> int:
+    with bind("127.0.0.1", 0) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_the_platform_has_a_listener_of_its_own_that_drains_and_ends_with_the_first(
+    folder: Path, tmp_path: Path, free_port: int
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(hash_key(new_key()), encoding="utf-8")
+    environ = {"SHIPWAY_SERVER__METRICS_PORT": str(free_port), "SHIPWAY_AUTH__KEYS": str(keys)}
+    with ServerProcess(str(folder), "--drain-seconds", "1", environ=environ) as server:
+        callers, platform = server.address(), f"http://127.0.0.1:{free_port}"
+        get = server.client.get
+        assert (get(platform + "/metrics").status_code, get(callers + "/metrics").status_code) == (200, 401)
+        assert (get(platform + "/models").status_code, get(callers + "/models").status_code) == (404, 401)
+        # Whom a caller claims to have asked does not matter, only where the connection came in.
+        lie = {"host": f"127.0.0.1:{free_port}"}
+        assert get(callers + "/metrics", headers=lie).status_code == 401
+        server.signal(signal.SIGTERM)
+        end = time.monotonic() + 0.9
+        while get(platform + "/readyz").status_code == 200:
+            assert time.monotonic() < end
+        assert get(platform + "/metrics").status_code == 200
+        assert server.exit_code() == 0
+        with pytest.raises(httpx.ConnectError):
+            get(platform + "/livez")
+
+
+def test_there_is_one_listener_unless_a_second_is_asked_for(folder: Path) -> None:
+    with ServerProcess(str(folder)) as server:
+        server.address()
+        assert len(_listening(server.process.pid)) == 1
+
+
+def _listening(pid: int) -> set[str]:
+    """Gives the inodes of a process's listening sockets, as Linux tells them."""
+    rows = [row.split() for row in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    listening = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"}
+    return listening & {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def test_a_second_port_in_use_is_said_and_mended(folder: Path) -> None:
+    with bind("127.0.0.1", 0) as taken:
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        with ServerProcess(str(folder), environ={"SHIPWAY_SERVER__METRICS_PORT": port}) as server:
+            assert server.exit_code() == 1
+            assert f"port {port} is in use" in server.log
+            assert "fix: set server.metrics_port" in server.log
+
+
+def test_both_listeners_cannot_have_one_port(folder: Path, free_port: int) -> None:
+    environ = {"SHIPWAY_SERVER__METRICS_PORT": str(free_port)}
+    with ServerProcess(str(folder), "--port", str(free_port), environ=environ) as server:
+        assert server.exit_code() == 2
+        assert "Traceback" not in server.log
+
+
+def test_golden_rows_that_were_replayed_are_in_the_metrics(diabetes: Bundle) -> None:
+    model = load_model(diabetes, allow_pickle=False)
+    text = FakeServer(model).request("GET", "/metrics").text
+    assert 'shipway_golden_rows{model="diabetes",result="right",version="1"} 20.0' in text
+    assert 'shipway_golden_rows{model="diabetes",result="wrong",version="1"} 0.0' in text
+
+
 def test_addresses_that_cannot_be_had_are_errors_of_ours() -> None:
     with pytest.raises(MachineError):
         bind("192.0.2.1", 0)
@@ -259,7 +328,7 @@ def test_an_unknown_category_of_a_strict_encoder_is_the_callers_fault(tmp_path: 
     model = make_pipeline(OneHotEncoder(), LinearRegression()).fit(rows, np.arange(20.0))
     sample = {"city": rows["city"].to_numpy(dtype=object)}
     bundle = pack(PackRequest(model, "city", sample), Store.at(tmp_path / "store")).bundle
-    assert bundle.manifest.compiled
+    assert bundle.model.compiled
     server = FakeServer(load_model(bundle, allow_pickle=False))
     assert server.post("/", {"city": "Ulm"}).status_code == 200
     assert server.post("/", {"city": "Rome"}).status_code == 422

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -47,6 +48,8 @@ class Metrics:
         self.inflight = 0
         gauge("inflight", "Requests being answered.").set_function(lambda: self.inflight)
         self._loaded = gauge("model_loaded", "1 for each model that is served.", "model", "version", "digest")
+        self._golden = gauge("golden_rows", "Golden rows replayed on loading, by result.", "model", "version", "result")
+        self._threads_lost = gauge("app_threads_lost", "Threads of the app whose call is past its time.")
         # Looking a label set up costs more than counting: each is looked up once.
         self._request_children = functools.lru_cache(maxsize=1024)(self._make_request_children)
         self._model_children = functools.lru_cache(maxsize=1024)(self._make_model_children)
@@ -73,9 +76,19 @@ class Metrics:
         """Sets how many requests wait for a model."""
         self._depth.labels(bundle.name, str(bundle.version)).set(depth)
 
-    def loaded(self, bundle: BundleId) -> None:
-        """Notes that a model is served."""
+    def loaded(self, bundle: BundleId, golden_rows: int) -> None:
+        """Notes that a model is served, and how many golden rows it gave the recorded answers to.
+
+        A server with a wrong one does not serve, so none is ever wrong. It is told nevertheless: whoever judges the
+        server by what it says need not know that.
+        """
         self._loaded.labels(bundle.name, str(bundle.version), bundle.digest).set(1)
+        self._golden.labels(bundle.name, str(bundle.version), "right").set(golden_rows)
+        self._golden.labels(bundle.name, str(bundle.version), "wrong").set(0)
+
+    def threads_lost(self, count: Callable[[], int]) -> None:
+        """Tells from now on how many threads of an app hang; `count` is asked for each exposition."""
+        self._threads_lost.set_function(count)
 
     def exposition(self) -> bytes:
         """Gives the text that Prometheus reads (exposition format 0.0.4)."""

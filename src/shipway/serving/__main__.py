@@ -11,15 +11,14 @@ import logging
 import os
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from shipway.bundle.bundle import Bundle
 from shipway.bundle.folder import read_models
 from shipway.errors import ShipwayError, UsageError, edge
-from shipway.serving.application import Application, read_keys
-from shipway.serving.engine.engine import LoadedModel
-from shipway.serving.http.access import choose_log
-from shipway.serving.server import serve
+from shipway.serving.supervisor import WORKER_FLAG, Worker, supervise
 from shipway.spec.settings import Settings, resolve
 
 
@@ -32,18 +31,40 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--drain-seconds", type=float)
     parser.add_argument("--allow-pickle", action="store_true", default=None)
     parser.add_argument("--config", type=Path)
+    parser.add_argument(WORKER_FLAG, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     try:
         settings = _settings(given)
-        log = choose_log(settings.server.log, sys.stderr)
-        application = Application(settings, log, read_keys(settings.auth.keys))
-        serve(application, read_models(given.folder), settings.server, _say_ready)
+        bundles = read_models(given.folder)
+        app = next((bundle.app for bundle in bundles if bundle.app is not None), None)
+        if app is not None and given.worker is None:
+            # -P: a module of the app in the working folder does not take the place of one that the server needs.
+            command = [sys.executable, "-P", "-m", "shipway.serving", *arguments]
+            return supervise(command, settings.server, {**app.environment, **os.environ}, _say)
+        _serve(settings, bundles, Worker(given.worker or "-"))
     except ShipwayError as error:
         fix = f"\nfix: {error.fix}" if error.fix else ""
-        sys.stderr.write(f"error: {error.message}{fix}\n")
+        _say(f"error: {error.message}{fix}")
         return edge(error).exit
     return 0
+
+
+def _serve(settings: Settings, bundles: Sequence[Bundle], worker: Worker) -> None:
+    # A supervisor needs none of these.
+    from shipway.serving.choose import application_for
+    from shipway.serving.http.access import choose_log
+    from shipway.serving.listeners import inherit
+    from shipway.serving.server import serve
+
+    def on_ready(address: str, served: Sequence[Any]) -> None:
+        worker.ready()
+        _say(f"serving {', '.join(f'{one.id.name}:{one.id.version}' for one in served)} on {address}")
+
+    log = choose_log(settings.server.log, sys.stderr)
+    application = application_for(bundles, settings, log, os.environ)
+    worker.watch()
+    serve(application, bundles, settings.server, on_ready, listeners=inherit(worker.sockets))
 
 
 def _settings(given: argparse.Namespace) -> Settings:
@@ -63,9 +84,8 @@ def _settings(given: argparse.Namespace) -> Settings:
     return resolve(flags, os.environ, file, file_name=str(config)).settings
 
 
-def _say_ready(address: str, models: tuple[LoadedModel, ...]) -> None:
-    names = ", ".join(f"{model.id.name}:{model.id.version}" for model in models)
-    sys.stderr.write(f"serving {names} on {address}\n")
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 if __name__ == "__main__":

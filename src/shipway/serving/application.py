@@ -1,9 +1,8 @@
-"""Where the server is put together: settings, state, metrics, log, engine and protocols to one handler."""
+"""Where the server is put together: settings, state, metrics, log, engine and protocols to its handlers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from shipway._version import __version__
 from shipway.bundle.bundle import Bundle
@@ -13,26 +12,33 @@ from shipway.serving.engine.engine import Engine, LoadedModel
 from shipway.serving.http.access import AccessLog
 from shipway.serving.http.app import App
 from shipway.serving.http.asgi import AsgiFront
-from shipway.serving.http.keys import ApiKeys
-from shipway.serving.http.operations import health_routes, information_routes
+from shipway.serving.http.keys import ApiKeys, read_keys
+from shipway.serving.http.operations import health_routes, information_routes, metrics_route
 from shipway.serving.http.plain import plain_routes
 from shipway.serving.http.v2 import v2_health_routes, v2_routes
 from shipway.serving.loading import load_model
 from shipway.serving.state import Phase, State
-from shipway.spec.rows import did_you_mean
 from shipway.spec.settings import Settings
+from shipway.spec.words import did_you_mean
 
 __all__ = ["Application", "read_keys"]
 
 
 class Application:
-    """One server's handler, with its life: made, then opened with the models, then drained, then closed.
+    """One server's handlers, with their life: made, then opened with the models, then drained, then closed.
 
     Args:
         settings: limits and the rest.
         log: the access log.
         keys: who is let in; None for everyone.
+
+    Attributes:
+        websockets: whether there are any: no protocol of models has them.
+        asgi: what callers reach.
+        operations: `/metrics` and the health routes alone, without API keys: for the platform that runs the server.
     """
+
+    websockets = False
 
     def __init__(self, settings: Settings, log: AccessLog, keys: ApiKeys | None) -> None:
         self._settings = settings
@@ -40,15 +46,13 @@ class Application:
         self._keys = keys
         self._engine: Engine | None = None
         self.state = State()
-        self.app = App(
-            self.state,
-            self._metrics,
-            log,
-            keys=keys,
-            seconds=settings.limits.seconds,
-            health=[*health_routes(self.state), *v2_health_routes(self.state)],
-        )
+        health = [*health_routes(self.state), *v2_health_routes(self.state)]
+        seconds = settings.limits.seconds
+        self.app = App(self.state, self._metrics, log, keys=keys, seconds=seconds, health=health)
         self.asgi = AsgiFront(self.app)
+        operations = App(self.state, self._metrics, log, keys=None, seconds=seconds, health=health)
+        operations.open([metrics_route(self._metrics)])
+        self.operations = AsgiFront(operations)
 
     @property
     def seconds(self) -> float:
@@ -82,30 +86,16 @@ class Application:
         )
         self.state.phase = Phase.READY
 
+    async def start_up(self) -> None:
+        """Nothing is left to be done on the event loop."""
+
+    async def shut_down(self) -> None:
+        """Nothing has to be ended on the event loop."""
+
     def close(self) -> None:
         """Ends the threads of the models."""
         if self._engine:
             self._engine.close()
-
-
-def read_keys(path: str) -> ApiKeys | None:
-    """Reads the file of hashed API keys; None where no file is named.
-
-    Raises:
-        UsageError: it cannot be read or holds no keys.
-    """
-    if not path:
-        return None
-    try:
-        return ApiKeys.parse(Path(path).read_text(encoding="utf-8"))
-    except PermissionError as error:
-        raise UsageError(
-            f"the file of API keys {path} cannot be read: {error.strerror}", fix="let the server's user read it"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"the file of API keys {path} cannot be read: {error}", fix="shipway keys new --api"
-        ) from error
 
 
 def _check_names(names: Sequence[str], settings: Settings) -> None:

@@ -7,6 +7,7 @@ from shipway.bundle.load import open_predictor, read_golden, tolerance_of
 from shipway.serving.engine.engine import LoadedModel
 from shipway.serving.engine.warmup import warm_up
 from shipway.spec.served import ServedModel
+from shipway.spec.signature import row_count
 
 __all__ = ["load_model"]
 
@@ -18,7 +19,8 @@ def load_model(bundle: Bundle, *, allow_pickle: bool) -> LoadedModel:
         ShipwayError: it does not open, or does not answer as it did when it was packed.
     """
     predictor = open_predictor(bundle, allow_pickle=allow_pickle)
-    cost = warm_up(predictor, read_golden(bundle), tolerance_of(bundle))
-    manifest = bundle.manifest
+    golden = read_golden(bundle)
+    cost = warm_up(predictor, golden, tolerance_of(bundle))
+    manifest = bundle.model
     served = ServedModel(bundle.id, manifest.signature, manifest.kind, manifest.compiled is not None, manifest.formula)
-    return LoadedModel(served, predictor, cost)
+    return LoadedModel(served, predictor, cost, row_count(golden.inputs))

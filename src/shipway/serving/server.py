@@ -1,63 +1,80 @@
-"""The process that serves: socket, signals, loading, drain. The front is uvicorn's."""
+"""The process that serves: sockets, signals, loading, drain. The front is uvicorn's."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import math
 import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import uvicorn
 
 from shipway.bundle.bundle import Bundle
-from shipway.errors import MachineError, PortInUse, UsageError
-from shipway.serving.application import Application
-from shipway.serving.engine.engine import LoadedModel
+from shipway.errors import UsageError
+from shipway.serving.http.asgi import AsgiApp, Receive, Scope, Send
 from shipway.serving.http.connection import Connection
-from shipway.serving.state import Phase
+from shipway.serving.listeners import address_of, bind_all
+from shipway.serving.state import Phase, State
 from shipway.spec.settings import Server
 
-__all__ = ["bind", "serve"]
+__all__ = ["Servable", "serve"]
 
 _INTERRUPTED = 130
 Result = TypeVar("Result")
-Ready = Callable[[str, tuple[LoadedModel, ...]], None]
+Opened = TypeVar("Opened", covariant=True)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Opens the listening socket; port 0 takes a free one.
+class Servable(Protocol[Opened]):
+    """What a server can serve: models, or an app.
 
-    Raises:
-        PortInUse: another process listens there.
-        MachineError: the address is not this machine's, or the port is not allowed.
+    Attributes:
+        state: starting, ready or draining.
+        websockets: whether connections may become WebSockets.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only for sockets that name their protocol; with it on, an answer whose head
-    # and body are written apart waits 40 ms for the other end's delayed acknowledgement.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if os.name != "nt":  # on Windows this option would let two servers share the port
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUse(f"port {port} is in use on {host}", fix="--port 0 takes a free one") from error
-        raise MachineError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}", fix="--host 127.0.0.1 --port 8000"
-        ) from error
-    return listener
+
+    state: State
+    websockets: bool
+
+    @property
+    def asgi(self) -> AsgiApp:
+        """What callers reach."""
+
+    @property
+    def operations(self) -> AsgiApp:
+        """Metrics and health alone, for the platform."""
+
+    @property
+    def seconds(self) -> float:
+        """The longest that a request may take."""
+
+    def open(self, bundles: Sequence[Bundle]) -> tuple[Opened, ...]:
+        """Loads what is served, in a thread; gives what is told of it."""
+
+    async def start_up(self) -> None:
+        """Does what is left to do on the event loop; is ready then."""
+
+    async def shut_down(self) -> None:
+        """Ends what runs on the event loop, once nobody calls any more."""
+
+    def close(self) -> None:
+        """Ends its threads."""
 
 
-def serve(application: Application, bundles: Sequence[Bundle], settings: Server, on_ready: Ready) -> None:
+def serve(
+    application: Servable[Opened],
+    bundles: Sequence[Bundle],
+    settings: Server,
+    on_ready: Callable[[str, tuple[Opened, ...]], None],
+    *,
+    listeners: Sequence[socket.socket] = (),
+) -> None:
     """Serves until a signal ends it.
 
     SIGTERM drains: readiness turns false, serving goes on for the drain time, then what is in flight is finished. An
@@ -65,23 +82,22 @@ def serve(application: Application, bundles: Sequence[Bundle], settings: Server,
 
     Args:
         application: made and not yet opened.
-        bundles: the models.
-        settings: address and drain time.
-        on_ready: called with the address and the models when callers may come.
+        bundles: the models, or the app.
+        settings: addresses and drain time.
+        on_ready: called with the address and what is served when callers may come.
+        listeners: sockets that are open already, in place of those that the settings name.
 
     Raises:
         PortInUse, MachineError: the address cannot be had.
-        UsageError: an event loop runs in this thread already, as in a notebook.
+        UsageError: an event loop runs in this thread already, as in a notebook; or both ports are the same.
         ShipwayError: a model does not load.
     """
     if _loop_runs():
         raise UsageError("serve blocks, and an event loop runs here already", fix="shipway.asgi(bundle), or a terminal")
-    listener = bind(settings.host, settings.port)
-    try:
-        asyncio.run(_serve(application, bundles, settings, listener, on_ready))
-    finally:
-        listener.close()
-        application.close()
+    with contextlib.ExitStack() as cleanup:
+        cleanup.callback(application.close)
+        sockets = [cleanup.enter_context(one) for one in listeners or bind_all(settings)]
+        asyncio.run(_serve(application, bundles, settings, sockets, on_ready))
 
 
 @dataclass(slots=True)
@@ -122,25 +138,42 @@ class _UvicornServer(uvicorn.Server):
         yield
 
 
+def _by_port(application: Servable[Any], metrics_port: int) -> AsgiApp:
+    """Gives the ASGI application of both listeners. Which one a caller came to, the connection's own port says."""
+    if not metrics_port:
+        return application.asgi
+
+    def front(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        is_platform = scope["server"][1] == metrics_port
+        return (application.operations if is_platform else application.asgi)(scope, receive, send)
+
+    return front
+
+
 async def _serve(
-    application: Application, bundles: Sequence[Bundle], settings: Server, listener: socket.socket, on_ready: Ready
+    application: Servable[Opened],
+    bundles: Sequence[Bundle],
+    settings: Server,
+    listeners: list[socket.socket],
+    on_ready: Callable[[str, tuple[Opened, ...]], None],
 ) -> None:
     stop = _Stop(asyncio.get_running_loop())
     with _heard(stop):
-        await _serve_until(stop, application, bundles, settings, listener, on_ready)
+        await _serve_until(stop, application, bundles, settings, listeners, on_ready)
 
 
 async def _serve_until(
     stop: _Stop,
-    application: Application,
+    application: Servable[Opened],
     bundles: Sequence[Bundle],
     settings: Server,
-    listener: socket.socket,
-    on_ready: Ready,
+    listeners: list[socket.socket],
+    on_ready: Callable[[str, tuple[Opened, ...]], None],
 ) -> None:
     server = _UvicornServer(
         uvicorn.Config(
-            application.asgi,
+            _by_port(application, settings.metrics_port),
+            interface="asgi3",
             access_log=False,
             log_config=None,
             log_level="warning",
@@ -148,21 +181,21 @@ async def _serve_until(
             server_header=False,
             proxy_headers=False,  # who the caller is, is not believed on its word
             http=Connection,
-            ws="none",
+            ws="websockets-sansio" if application.websockets else "none",
             loop="asyncio",
             timeout_keep_alive=75,
             timeout_graceful_shutdown=math.ceil(application.seconds) + 1,
         )
     )
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    serving = asyncio.create_task(server.serve(sockets=listeners))
     stopping = asyncio.create_task(stop.asked.wait())
-    loading = _in_daemon_thread(lambda: application.open(bundles))
+    loading = asyncio.ensure_future(_load(application, bundles))
     try:
         first: set[asyncio.Future[Any]] = {stopping, loading, serving}
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
             models = await loading
-            on_ready(_address(listener), models)
+            on_ready(address_of(listeners[0]), models)
             await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
             application.state.phase = Phase.DRAINING
             if stop.gently and not serving.done():
@@ -170,7 +203,15 @@ async def _serve_until(
     finally:
         server.should_exit = True
         stopping.cancel()
+        loading.cancel()
         await serving
+        await application.shut_down()
+
+
+async def _load(application: Servable[Opened], bundles: Sequence[Bundle]) -> tuple[Opened, ...]:
+    opened = await _in_daemon_thread(lambda: application.open(bundles))
+    await application.start_up()
+    return opened
 
 
 def _in_daemon_thread(call: Callable[[], Result]) -> asyncio.Future[Result]:
@@ -205,8 +246,3 @@ def _loop_runs() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -109,6 +109,48 @@ def test_after_a_body_that_is_too_large_the_connection_ends() -> None:
     assert server.request("POST", "/", content=b" " * 11).headers["connection"] == "close"
 
 
+HEALTH = ("/livez", "/healthz", "/health/live", "/readyz", "/health/ready", "/v2/health/live", "/v2/health/ready")
+
+
+def test_the_platforms_listener_answers_health_and_metrics_without_a_key() -> None:
+    server = FakeServer(adding(), keys=KEYS)
+    server.as_platform = True
+    for path in (*HEALTH, "/metrics"):
+        assert server.request("GET", path).status_code == 200, path
+    assert "shipway_model_loaded" in server.request("GET", "/metrics").text
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_the_platforms_listener_has_nothing_else(loaded: bool) -> None:
+    server = FakeServer(*([adding()] if loaded else []))
+    server.as_platform = True
+    for method, path in (("POST", "/"), ("GET", "/"), ("GET", "/docs"), ("GET", "/openapi.json"), ("GET", "/models"),
+                         ("POST", "/models/sum"), ("GET", "/v2"), ("POST", "/v2/models/sum/infer")):  # fmt: skip
+        answer = server.request(method, path, content=b"[1,2]")
+        assert answer.status_code == 404, path
+        assert "/metrics" in answer.json()["error"]["fix"]
+
+
+def test_the_platforms_listener_follows_the_servers_life() -> None:
+    server = FakeServer()
+    server.as_platform = True
+    assert server.request("GET", "/readyz").status_code == 503
+    assert server.request("GET", "/metrics").status_code == 200
+    server.application.start([adding()])
+    assert server.request("GET", "/readyz").status_code == 200
+    server.application.state.phase = Phase.DRAINING
+    assert server.request("GET", "/readyz").status_code == 503
+    assert server.request("GET", "/livez").status_code == 200
+
+
+def test_calls_of_callers_are_in_the_metrics_that_the_platform_reads() -> None:
+    server = FakeServer(adding())
+    server.post("/", [1, 2])
+    server.as_platform = True
+    text = server.request("GET", "/metrics").text
+    assert 'shipway_requests_total{code="200",method="predict",model="sum",protocol="plain",version="3"} 1.0' in text
+
+
 def test_while_draining_calls_are_answered_and_readiness_is_not() -> None:
     server = FakeServer(adding())
     server.application.state.phase = Phase.DRAINING

@@ -21,20 +21,28 @@ from shipway.serving.engine.request import Request
 from shipway.serving.engine.thread import ModelThread
 from shipway.serving.engine.warmup import Cost
 from shipway.spec.reference import BundleId
-from shipway.spec.rows import did_you_mean
 from shipway.spec.served import ServedModel
 from shipway.spec.signature import Columns
+from shipway.spec.words import did_you_mean
 
 __all__ = ["Engine", "LoadedModel"]
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model that is warmed up and ready to answer."""
+    """A model that is warmed up and ready to answer.
+
+    Attributes:
+        served: what is told about it.
+        predictor: what answers.
+        cost: of a call.
+        golden_rows: how many of them it gave the recorded answers to, which is all that it has.
+    """
 
     served: ServedModel
     predictor: Predictor
     cost: Cost
+    golden_rows: int = 0
 
     @property
     def id(self) -> BundleId:
@@ -60,7 +68,7 @@ class Engine:
         }
         self._default = default or next(iter(self._models), "")
         for model in self._models.values():
-            metrics.loaded(model.id)
+            metrics.loaded(model.id, model.golden_rows)
 
     @property
     def models(self) -> tuple[ServedModel, ...]:

@@ -10,25 +10,16 @@ import asyncio
 import gzip
 import logging
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 
-from shipway.errors import (
-    Draining,
-    MethodNotAllowed,
-    ModelError,
-    ShipwayError,
-    TooLarge,
-    Unauthorized,
-    Unavailable,
-    edge,
-)
+from shipway.errors import Draining, ModelError, ShipwayError, edge
 from shipway.monitor.access import AccessRecord
 from shipway.monitor.metrics import Metrics
 from shipway.serving.http.access import AccessLog
 from shipway.serving.http.body import seconds_allowed
+from shipway.serving.http.errors import error_headers
 from shipway.serving.http.keys import ApiKeys
-from shipway.serving.http.message import HttpRequest, HttpResponse
+from shipway.serving.http.message import HttpRequest, HttpResponse, RequestIds
 from shipway.serving.http.plain import PLAIN
 from shipway.serving.http.routing import Exchange, Protocol, Route, Router
 from shipway.serving.state import State
@@ -36,7 +27,6 @@ from shipway.serving.state import State
 __all__ = ["App"]
 
 _logger = logging.getLogger("shipway.http")
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _GZIP_FROM = 2048
 _GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
 
@@ -45,12 +35,12 @@ class App:
     """The handler that fronts call.
 
     Args:
-        state: while it is starting, only health is answered; `open` gives it the other routes.
+        state: what readiness and the headers of a server that drains follow.
         metrics: where requests are counted.
         log: where requests are told.
         keys: who is let in; None for everyone.
         seconds: the longest that a request may take.
-        health: routes that are answered from the start.
+        health: routes that are answered from the start. Until `open` gives the others, no path is known to be wrong.
     """
 
     def __init__(
@@ -70,16 +60,22 @@ class App:
         self._seconds = seconds
         self._health = tuple(health)
         self._router = Router(self._health)
+        self._is_open = False
+        self._ids = RequestIds()
 
     def open(self, routes: Sequence[Route]) -> None:
-        """Adds the routes that need the models."""
+        """Adds the other routes, which need the models."""
         self._router = Router([*self._health, *routes])
+        self._is_open = True
 
     async def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answers one request; raises nothing but cancellation and ConnectionError, when the caller has gone."""
         now = asyncio.get_running_loop().time
         exchange = Exchange(
-            request, _request_id(request), started := now(), started + seconds_allowed(request, self._seconds)
+            request,
+            self._ids.of(request.headers),
+            started := now(),
+            started + seconds_allowed(request.headers, self._seconds),
         )
         protocol, error = PLAIN, ""
         self._metrics.inflight += 1
@@ -105,7 +101,7 @@ class App:
         try:
             return self._router.find(request.method, request.path)
         except ShipwayError:
-            if not self._state.serves:
+            if not self._is_open:
                 raise Draining("the models are still being loaded", fix="wait until /readyz answers 200") from None
             raise
 
@@ -145,15 +141,6 @@ class App:
         self._log(record)
 
 
-def _request_id(request: HttpRequest) -> str:
-    given = request.headers.get(b"x-request-id")
-    if given:
-        text = given.decode("latin-1")
-        if _REQUEST_ID.fullmatch(text):
-            return text
-    return secrets.token_hex(8)
-
-
 def _shown(problem: Exception, exchange: Exchange) -> ShipwayError:
     """Gives what the caller is told. What is not his to mend, or is in the model's own words, only the log is told."""
     if isinstance(problem, ShipwayError) and edge(problem).http != 500:
@@ -165,16 +152,5 @@ def _shown(problem: Exception, exchange: Exchange) -> ShipwayError:
 
 
 def _error_response(error: ShipwayError, exchange: Exchange, protocol: Protocol) -> HttpResponse:
-    response = HttpResponse(edge(error).http, protocol.error_body(error, exchange.id))
-    if isinstance(error, MethodNotAllowed):
-        response.headers.append((b"allow", ", ".join(error.allow).encode()))
-    elif isinstance(error, TooLarge):
-        # The rest of the body is not read: on this connection nothing could follow it.
-        response.headers.append((b"connection", b"close"))
-    elif isinstance(error, Unavailable):
-        response.headers.append((b"retry-after", str(error.retry_after).encode()))
-    elif isinstance(error, Unauthorized):
-        # A browser asks its user for the key, as the password, only where Basic is offered.
-        wants_page = "text/html" in exchange.request.header(b"accept")
-        response.headers.append((b"www-authenticate", b'Basic realm="shipway"' if wants_page else b"Bearer"))
-    return response
+    headers = error_headers(error, wants_page="text/html" in exchange.request.header(b"accept"))
+    return HttpResponse(edge(error).http, protocol.error_body(error, exchange.id), headers=headers)

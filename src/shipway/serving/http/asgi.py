@@ -7,11 +7,12 @@ from typing import Any
 
 from shipway.serving.http.message import Handler, HttpRequest
 
-__all__ = ["AsgiFront"]
+__all__ = ["AsgiApp", "AsgiFront", "Receive", "Scope", "Send"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class AsgiFront:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -105,18 +105,18 @@ def decode_json(body: bytes) -> Any:
         raise MalformedBody("the body is no UTF-8 text", fix="send JSON as UTF-8") from error
 
 
-def seconds_allowed(request: HttpRequest, limit: float) -> float:
+def seconds_allowed(headers: Mapping[bytes, bytes], limit: float) -> float:
     """Gives how long the caller is willing to wait, at most `limit` seconds.
 
     It says so by `Prefer: wait=SECONDS` (RFC 7240) or `x-envoy-expected-rq-timeout-ms`.
     """
-    if b"prefer" in request.headers:
-        for preference in request.header(b"prefer").split(","):
+    if prefer := headers.get(b"prefer"):
+        for preference in prefer.decode("latin-1").split(","):
             name, _, value = preference.partition("=")
             if name.strip().lower() == "wait":
                 limit = min(limit, _positive(value, limit))
-    if b"x-envoy-expected-rq-timeout-ms" in request.headers:
-        limit = min(limit, _positive(request.header(b"x-envoy-expected-rq-timeout-ms"), limit * 1000) / 1000)
+    if milliseconds := headers.get(b"x-envoy-expected-rq-timeout-ms"):
+        limit = min(limit, _positive(milliseconds.decode("latin-1"), limit * 1000) / 1000)
     return limit
 
 

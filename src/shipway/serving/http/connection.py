@@ -3,12 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 __all__ = ["HEAD_BYTES", "Connection"]
 
 HEAD_BYTES = 64 * 1024
+_GATHERED_BYTES = 64 * 1024
+
+
+class _Gathered:
+    """A transport that sends what is written in one turn of the event loop at once.
+
+    uvicorn writes an answer's head and its body apart; sent together they cost one system call and one packet less.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Sends `data` in this turn of the loop; at once where it is much, so that the transport says when to wait."""
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > _GATHERED_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        """Sends the rest, then closes."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._parts:
+            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._parts.clear()
+            self._size = 0
+            self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class Connection(HttpToolsProtocol):
@@ -20,7 +59,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begins to wait for the first head."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", _Gathered(transport, self.loop)))
         self._await_head()
 
     def data_received(self, data: bytes) -> None:

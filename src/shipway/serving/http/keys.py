@@ -11,10 +11,11 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 
 from shipway.errors import Unauthorized, UsageError
 
-__all__ = ["ApiKeys", "hash_key", "new_key"]
+__all__ = ["ApiKeys", "hash_key", "new_key", "read_keys"]
 
 _PREFIX = "shipway_"
 _LINE = re.compile(r"sha256:(?P<hash>[0-9a-f]{64})(?:\s.*)?")
@@ -75,3 +76,23 @@ class ApiKeys:
         if not key or hash_key(key) not in self.hashes:
             said = "this API key is not known" if key else "this server wants an API key"
             raise Unauthorized(said, fix="send 'Authorization: Bearer KEY'")
+
+
+def read_keys(path: str) -> ApiKeys | None:
+    """Reads the file of hashed API keys; None where no file is named.
+
+    Raises:
+        UsageError: it cannot be read or holds no keys.
+    """
+    if not path:
+        return None
+    try:
+        return ApiKeys.parse(Path(path).read_text(encoding="utf-8"))
+    except PermissionError as error:
+        raise UsageError(
+            f"the file of API keys {path} cannot be read: {error.strerror}", fix="let the server's user read it"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the file of API keys {path} cannot be read: {error}", fix="shipway keys new --api"
+        ) from error

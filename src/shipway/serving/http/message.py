@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import re
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Handler", "HttpRequest", "HttpResponse"]
+__all__ = ["Handler", "HttpRequest", "HttpResponse", "RequestIds"]
+
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 @dataclass(slots=True)
@@ -45,3 +50,17 @@ class HttpResponse:
 
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
+
+
+class RequestIds:
+    """Gives requests their ids. Drawn by a generator of its own: asking the system for each costs 40 us."""
+
+    def __init__(self) -> None:
+        self._random = random.Random(secrets.randbits(128))  # noqa: S311 - an id is no secret
+
+    def of(self, headers: Mapping[bytes, bytes]) -> str:
+        """Gives the caller's `X-Request-Id` where it is one, else a new id."""
+        given = headers.get(b"x-request-id")
+        if given and _REQUEST_ID.fullmatch(given):
+            return given.decode("ascii")
+        return f"{self._random.getrandbits(64):016x}"

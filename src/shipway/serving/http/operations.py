@@ -15,7 +15,7 @@ from shipway.serving.state import State
 from shipway.spec.openapi import document
 from shipway.spec.served import ServedModel
 
-__all__ = ["health_routes", "information_routes"]
+__all__ = ["health_routes", "information_routes", "metrics_route"]
 
 
 def health_routes(state: State) -> list[Route]:
@@ -33,6 +33,15 @@ def health_routes(state: State) -> list[Route]:
         for handler, paths in ((live, ("/livez", "/healthz", "/health/live")), (ready, ("/readyz", "/health/ready")))
         for path in paths
     ]
+
+
+def metrics_route(metrics: Metrics) -> Route:
+    """Gives the route of the metrics."""
+
+    async def exposition(exchange: Exchange) -> HttpResponse:  # noqa: ARG001
+        return HttpResponse(200, metrics.exposition(), METRICS_CONTENT_TYPE.encode())
+
+    return Route("GET", "/metrics", exposition, PLAIN)
 
 
 def information_routes(models: Sequence[ServedModel], metrics: Metrics, *, version: str, auth: bool) -> list[Route]:
@@ -60,12 +69,9 @@ def information_routes(models: Sequence[ServedModel], metrics: Metrics, *, versi
     async def openapi_document(exchange: Exchange) -> HttpResponse:  # noqa: ARG001
         return HttpResponse(200, openapi)
 
-    async def exposition(exchange: Exchange) -> HttpResponse:  # noqa: ARG001
-        return HttpResponse(200, metrics.exposition(), METRICS_CONTENT_TYPE.encode())
-
     return [
         Route("GET", "/", root, PLAIN),
         Route("GET", "/docs", docs, PLAIN),
         Route("GET", "/openapi.json", openapi_document, PLAIN),
-        Route("GET", "/metrics", exposition, PLAIN),
+        metrics_route(metrics),
     ]

@@ -6,37 +6,24 @@ from typing import Any
 
 import msgspec
 
-from shipway.errors import InvalidInput, ShipwayError, UnknownModel, UnsupportedMediaType
+from shipway.errors import UnknownModel, UnsupportedMediaType
 from shipway.serving.engine.engine import Engine
 from shipway.serving.engine.request import Request
 from shipway.serving.http.body import decode_json, off_loop_if_large, read_body
+from shipway.serving.http.errors import error_body
 from shipway.serving.http.message import HttpResponse
 from shipway.serving.http.routing import Exchange, Protocol, Route
 from shipway.spec.reference import BundleId
-from shipway.spec.rows import RowReader, did_you_mean
+from shipway.spec.rows import RowReader
 from shipway.spec.served import ServedModel
 from shipway.spec.settings import Settings
 from shipway.spec.signature import Columns, Method, row_count
+from shipway.spec.words import did_you_mean
 
-__all__ = ["PLAIN", "error_body", "error_table", "plain_routes"]
+__all__ = ["PLAIN", "plain_routes"]
 
 # curl's -d says form-urlencoded unless told otherwise, and a form is not what its user means: the client wins.
 _JSON_TYPES = frozenset({"", "application/json", "text/json", "application/x-www-form-urlencoded"})
-
-
-def error_table(error: ShipwayError, request_id: str) -> dict[str, Any]:
-    """Gives an error as callers of the plain form see it."""
-    table: dict[str, Any] = {"message": error.message, "request_id": request_id}
-    if error.fix:
-        table["fix"] = error.fix
-    if isinstance(error, InvalidInput):
-        table |= {key: value for key, value in (("column", error.column), ("row", error.row)) if value is not None}
-    return table
-
-
-def error_body(error: ShipwayError, request_id: str) -> bytes:
-    """Gives the body of an error in the plain form."""
-    return msgspec.json.encode({"error": error_table(error, request_id)})
 
 
 PLAIN = Protocol("plain", error_body)

@@ -121,4 +121,5 @@ class Router:
                     return methods, parameters
         if path.endswith("/") and len(path) > 1:
             return self._methods(path.rstrip("/") or "/")
-        raise UnknownRoute(f"no such path: {path[:200]}", fix="GET /openapi.json lists them")
+        listed = "GET /openapi.json lists them" if "/openapi.json" in self._fixed else ""
+        raise UnknownRoute(f"no such path: {path[:200]}", fix=listed or f"here are {', '.join(sorted(self._fixed))}")

@@ -21,10 +21,11 @@ from shipway.serving.http.body import decode_json, off_loop_if_large, read_body
 from shipway.serving.http.message import HttpResponse
 from shipway.serving.http.routing import Exchange, Protocol, Route
 from shipway.serving.state import State
-from shipway.spec.rows import array_of, check_row_count, did_you_mean
+from shipway.spec.rows import array_of, check_row_count
 from shipway.spec.served import ServedModel
 from shipway.spec.settings import Limits
 from shipway.spec.signature import Array, Column, Columns, DType, Matrix, Signature
+from shipway.spec.words import did_you_mean
 
 __all__ = ["V2", "v2_health_routes", "v2_routes"]
 
