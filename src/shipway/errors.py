@@ -15,6 +15,8 @@
   - MachineError             what this machine lacks
     - MissingDependency, PortInUse, DiskFull
   - RemoteError              a registry or server that was asked did not answer as it should
+  - TargetError              a cluster or Docker host refuses, or does not come to what it was asked for
+    - UnknownRelease, NotAllowed, Contested, ReleaseFailed, Interrupted
   - RequestError             the caller of the API
     - MalformedBody, Unauthorized, UnknownModel, UnknownRoute, MethodNotAllowed,
       TooLarge, UnsupportedMediaType, InvalidInput
@@ -33,6 +35,7 @@ from typing import NamedTuple
 __all__ = [
     "EDGE",
     "ArtefactError",
+    "Contested",
     "CorruptBlob",
     "DangerousPickle",
     "DeadlineExceeded",
@@ -40,6 +43,7 @@ __all__ = [
     "Draining",
     "Edge",
     "GoldenMismatch",
+    "Interrupted",
     "InvalidInput",
     "MachineError",
     "MalformedBody",
@@ -49,19 +53,23 @@ __all__ = [
     "ModelError",
     "NotAModel",
     "NotAStore",
+    "NotAllowed",
     "NotCompilable",
     "Overloaded",
     "PortInUse",
+    "ReleaseFailed",
     "RemoteError",
     "RequestError",
     "SampleMismatch",
     "ShipwayError",
     "StoreError",
+    "TargetError",
     "TooLarge",
     "Unauthorized",
     "Unavailable",
     "UnknownBundle",
     "UnknownModel",
+    "UnknownRelease",
     "UnknownRoute",
     "UnsupportedMediaType",
     "UsageError",
@@ -158,6 +166,30 @@ class DiskFull(MachineError):
 
 class RemoteError(ShipwayError):
     """A registry or server that was asked did not answer as it should."""
+
+
+class TargetError(ShipwayError):
+    """The place where a release runs refuses, cannot be asked, or does not come to what it was asked for."""
+
+
+class UnknownRelease(TargetError):
+    """The target has no release of that name or number, or no canary."""
+
+
+class NotAllowed(TargetError):
+    """The account may not do that on the target."""
+
+
+class Contested(TargetError):
+    """Somebody else has changed, or is changing, the same thing."""
+
+
+class ReleaseFailed(TargetError):
+    """A release did not become healthy; the message is its cause, and says what serves now."""
+
+
+class Interrupted(TargetError):
+    """The user broke off in the middle; the message says what state was left, the fix how to go on."""
 
 
 class RequestError(ShipwayError):
@@ -259,6 +291,7 @@ EDGE: dict[type[ShipwayError], Edge] = {
     InvalidInput: Edge(422, "INVALID_ARGUMENT", 1),
     Unavailable: Edge(503, "UNAVAILABLE", 1),
     Overloaded: Edge(429, "RESOURCE_EXHAUSTED", 1),
+    Interrupted: Edge(500, "CANCELLED", 130),
     DeadlineExceeded: Edge(503, "DEADLINE_EXCEEDED", 1),
 }
 

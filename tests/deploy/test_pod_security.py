@@ -11,11 +11,7 @@ from typing import Any
 
 import pytest
 
-from shipway.deploy.kubernetes import render
-from shipway.deploy.yaml import plain
-from shipway.spec.contract import Contract
-from shipway.spec.reference import BundleId
-from shipway.spec.release import Release
+from fakes.releases import CASES, EVERYTHING, Case, rendered
 
 Pod = dict[str, Any]
 Container = dict[str, Any]
@@ -99,15 +95,14 @@ def broken_rules(pod: Pod) -> list[str]:
     return [name for name, holds in RULES.items() if not holds(pod)]
 
 
-def rendered() -> Pod:
-    release = Release("diabetes", BundleId("diabetes", 1, f"sha256:{'a' * 64}"), "r.example/diabetes:1", Contract())
-    deployment: Any = plain(render(release)["deployment.yaml"])
-    pod: Pod = deployment["spec"]["template"]["spec"]
+def pod_of(case: Case) -> Pod:
+    pod: Pod = rendered(case)["deployment.yaml"]["spec"]["template"]["spec"]
     return pod
 
 
-def test_the_pod_keeps_every_rule_of_the_restricted_standard() -> None:
-    assert broken_rules(rendered()) == []
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_pod_keeps_every_rule_of_the_restricted_standard(case: Case) -> None:
+    assert broken_rules(pod_of(case)) == []
 
 
 @pytest.mark.parametrize(
@@ -132,7 +127,7 @@ def test_the_pod_keeps_every_rule_of_the_restricted_standard() -> None:
     ],
 )
 def test_each_rule_of_the_standard_can_be_broken(rule: str, path: tuple[str | int, ...], value: object) -> None:
-    broken = copy.deepcopy(rendered())
+    broken = copy.deepcopy(pod_of(EVERYTHING))
     holder: Any = broken
     for step in path[:-1]:
         holder = holder[step]

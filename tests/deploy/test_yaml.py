@@ -90,6 +90,24 @@ def test_a_number_that_json_has_no_word_for_is_refused(number: float) -> None:
         emit([number])
 
 
+lines = st.text("ab :#-|>\n'\"\\{[%@&*", max_size=12).map(lambda text: f"{text}\n")
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=lines, indented=st.booleans())
+@example(text="---\n...\n", indented=True)
+@example(text="a\n\nb\n", indented=True)
+@example(text="# a\n", indented=True)
+@example(text="a: |\nb\n", indented=False)
+def test_text_of_several_lines_is_read_back_as_it_was(text: str, indented: bool) -> None:
+    value: Any = {"a": {"b": text}, "c": [{"d": text}]} if indented else {"a": text, "b": 1}
+    assert yaml.safe_load(emit(value)) == value
+
+
+def test_plain_lines_stand_as_they_are() -> None:
+    assert emit({"data": {"a.toml": "[a]\nb = 1\n\n[c]\n"}}) == ("data:\n  a.toml: |\n    [a]\n    b = 1\n\n    [c]\n")
+
+
 def test_a_comment_stands_above_what_it_is_about_and_is_folded() -> None:
     document = Commented(
         "head\nline", {"spec": Commented("why " * 30, {"ports": [Commented("this one", {"port": 80}), 1]}), "a": []}

@@ -1,7 +1,8 @@
 """Writes documents as YAML with comments, which no YAML library of few dependencies does.
 
 Only the part of YAML that cannot be misread is written: block style, and double quotes around every text that YAML 1.1
-or 1.2 could take for something else. What is written, any YAML reader gives back as exactly the value that went in.
+or 1.2 could take for something else; plain lines of text stand as they are below their key. What is written, any YAML
+reader gives back as exactly the value that went in.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ WIDTH = 100
 # A word that begins with a letter or '/', or an amount with a unit (64Mi, 100m). Everything else is quoted: numbers,
 # times (12:30 is 750 in YAML 1.1), dates, indicators, spaces, the empty text.
 _PLAIN = re.compile(r"(?:[A-Za-z/](?:[A-Za-z0-9_./@:+-]*[A-Za-z0-9_/])?|[0-9]+(?:m|[KMGT]i))")
+# Lines that print and neither begin nor end with a space, between them at most one that is empty.
+_LINES = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?\n\n?)*[!-~](?:[ -~]*[!-~])?\n")
 _WORDS_WITH_MEANING = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 
@@ -51,7 +54,7 @@ def emit(document: Document) -> str:
     Raises:
         ValueError: a number is not finite; JSON, which clusters speak, has no word for it.
     """
-    return "\n".join(_lines(document, WIDTH)) + "\n"
+    return "".join(f"{line.rstrip()}\n" for line in _lines(document, WIDTH))
 
 
 def plain(document: Document) -> Value:
@@ -82,6 +85,8 @@ def _lines(document: Document, width: int) -> list[str]:
 def _entry(key: str, value: Document, width: int) -> Iterable[str]:
     if isinstance(value, Commented):
         return [*_comment(value.comment, width), *_entry(key, value.document, width)]
+    if isinstance(value, str) and _LINES.fullmatch(value):
+        return [f"{_scalar(key)}: |", *(f"  {line}" for line in value.splitlines())]
     below = _lines(value, width - 2)
     if isinstance(value, Mapping | Sequence) and not isinstance(value, str) and value:
         return [f"{_scalar(key)}:", *(f"  {line}" for line in below)]
