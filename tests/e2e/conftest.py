@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from e2e.base import make_base
+from e2e.releases import Version, make_versions
+from shipway.bundle.store import Store
 from shipway.image.base import BaseImage, read_base
 from shipway.image.cache import Cache
 from shipway.oci.descriptor import Descriptor
@@ -65,3 +67,11 @@ def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def base(base_folder: Path, cache: Cache) -> BaseImage:
     return read_base(str(base_folder), Platform("amd64", "linux"), cache, _no_pull)
+
+
+@pytest.fixture(scope="session")
+def versions(
+    tmp_path_factory: pytest.TempPathFactory, base_folder: Path, cache: Cache, docker_engine: None
+) -> list[Version]:
+    """Two versions of a model, whose images Docker has."""
+    return make_versions(Store.at(tmp_path_factory.mktemp("versions") / "store"), base_folder, cache)

@@ -25,9 +25,10 @@ from shipway.image.base import BaseImage, read_base
 from shipway.image.build import Image, build, check_size, lock_note
 from shipway.image.cache import Cache
 from shipway.image.dockerfile import context
-from shipway.image.lock import Lock, pins_of, resolve
+from shipway.image.lock import Lock
 from shipway.image.output import load, write_layout
-from shipway.oci.registry import make_pull
+from shipway.image.requirements import needs_of, resolve
+from shipway.oci.transfer import make_pull
 from shipway.spec.contract import Contract
 from shipway.spec.image import ImageReference, Platform
 
@@ -45,12 +46,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="session")
 def lock(bundle: Bundle, base: BaseImage, cache: Cache) -> Lock:
-    return resolve(pins_of(bundle.manifest), base.target, cache, lock_note(base))
+    return resolve(needs_of(bundle), base.target, cache, lock_note(base))
 
 
 @pytest.fixture(scope="session")
 def image(bundle: Bundle, base: BaseImage, lock: Lock, cache: Cache) -> Image:
-    return build(bundle, Contract.of(bundle.manifest), base, lock, cache)
+    return build(bundle, Contract.of(bundle.model), base, lock, cache)
 
 
 @contextmanager
@@ -98,7 +99,7 @@ def test_two_builds_in_two_folders_give_the_same_digest(
     image: Image, bundle: Bundle, base: BaseImage, lock: Lock, cache: Cache, tmp_path: Path
 ) -> None:
     shutil.copytree(cache.path / "wheels", tmp_path / "wheels")  # else they would be fetched again
-    again = build(bundle, Contract.of(bundle.manifest), base, Lock.parse(lock.text, base.target), Cache(tmp_path))
+    again = build(bundle, Contract.of(bundle.model), base, Lock.parse(lock.text, base.target), Cache(tmp_path))
     assert again.descriptor == image.descriptor
 
 
@@ -117,7 +118,7 @@ def test_the_written_dockerfile_gives_the_same_answers(
     packages = ("python3", "python3-pip", "ca-certificates")
     layout = make_base(tmp_path / "pip", packages=packages, variant="minbase")
     subprocess.run(["skopeo", "copy", f"oci:{layout}:base", "docker-daemon:shipway-e2e/pip:1"], check=True)
-    for path, source in context(bundle, Contract.of(bundle.manifest), lock, "3.11").items():
+    for path, source in context(bundle, Contract.of(bundle.model), lock, "3.11").items():
         target = tmp_path / "context" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source if isinstance(source, bytes) else source.read_bytes())

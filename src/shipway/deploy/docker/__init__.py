@@ -1,0 +1,1 @@
+"""Docker and Podman as a target: servers behind a relay, on one machine."""
