@@ -16,7 +16,19 @@ from fakes.shell import Shell
 from shipway._version import __version__
 from shipway.cli.entry import VERBS, Verbs, shipway
 
-HEAVY = ("sklearn", "onnx", "onnxruntime", "skl2onnx", "pandas", "joblib", "httpx", "zstandard", "numpy", "uvicorn")
+HEAVY = (
+    "sklearn",
+    "onnx",
+    "onnxruntime",
+    "skl2onnx",
+    "pandas",
+    "joblib",
+    "httpx",
+    "zstandard",
+    "numpy",
+    "uvicorn",
+    "yaml",
+)
 
 
 def commands() -> Iterator[tuple[str, ...]]:

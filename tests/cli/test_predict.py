@@ -161,7 +161,7 @@ def test_misuse_is_said(stocked: Shell, words: tuple[str, ...], code: int, said:
         ("churn@best", 1, "churn@best"),
         ("Churn", 2, "shipway list"),
         ("./nowhere.joblib", 1, "check the path"),
-        ("oci://registry.example/churn:1", 2, "shipway pack"),
+        ("oci://127.0.0.1:9/churn:1", 1, "check the network"),
         ("http://127.0.0.1:9", 1, "is the server running?"),
     ],
 )

@@ -168,9 +168,8 @@ def test_the_shell_completes_verbs_options_and_names(stocked: Shell, shell_name:
         [shell_name, str(script), str(program)], env=environ, capture_output=True, text=True, check=False, timeout=60
     )
     lines = [sorted(line.split()) for line in done.stdout.splitlines()]
-    assert lines == [["pack", "predict"], ["check", "gc"], ["--name", "--new-version"], ["churn"], ["churn@best"]], (
-        done.stderr
-    )
+    verbs = ["pack", "predict", "promote", "pull", "push"]
+    assert lines == [verbs, ["check", "gc"], ["--name", "--new-version"], ["churn"], ["churn@best"]], done.stderr
 
 
 def test_the_script_of_zsh_is_one_that_zsh_reads(shell: Shell) -> None:

@@ -6,6 +6,7 @@ import functools
 import platform as machine
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
     from shipway.image.lock import Lock
     from shipway.spec.image import ImageReference, Platform
 
-__all__ = ["command", "make_image"]
+__all__ = ["build_and_push", "command", "make_image"]
 
 
 @verb(
     "build",
-    example="shipway build diabetes --tag registry.example/diabetes:1 --output diabetes.tar\n"
+    example="shipway build diabetes --tag registry.example/diabetes:1 --push\n"
+    "shipway build diabetes --tag diabetes:1 --output diabetes.tar\n"
     "shipway build diabetes --tag diabetes:1 --load\n"
     "shipway build diabetes --tag diabetes:1 --dockerfile context",
 )
@@ -53,12 +55,14 @@ __all__ = ["command", "make_image"]
     help="Write it there: an OCI layout or an archive.",
 )
 @click.option("--load", is_flag=True, help="Give it to Docker or Podman.")
+@click.option("--push", is_flag=True, help="Push it to the registry that the tag names; only what is missing there.")
 @click.option(
     "--dockerfile",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Write a context for docker build instead.",
 )
+@click.option("--with-dockerfile", is_flag=True, help="Let Docker build an app's own Dockerfile; says what is lost.")
 @click.option(
     "--lock",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -72,7 +76,7 @@ __all__ = ["command", "make_image"]
     metavar="MB",
     help="Fail if it adds more than this to its base, compressed.",
 )
-@click.option("--insecure", is_flag=True, help="Allow plain HTTP to the base's registry.")
+@click.option("--insecure", is_flag=True, help="Allow plain HTTP to the registries.")
 def command(
     session: Session,
     ref: str,
@@ -82,22 +86,35 @@ def command(
     python: str | None,
     output: Path | None,
     load: bool,
+    push: bool,
     dockerfile: Path | None,
+    with_dockerfile: bool,
     lock: Path | None,
     check: bool,
     max_size: float | None,
     insecure: bool,
 ) -> None:
     """Makes an image of REF without Docker: base, locked dependencies, Shipway and the bundle, a layer each."""
+    from shipway.cli.own_dockerfile import build_own
+    from shipway.cli.remote import push_facts, push_images, push_text
     from shipway.errors import UsageError
     from shipway.image.build import check_size
     from shipway.spec.image import ImageReference, Platform
 
     name = ImageReference.parse(tag).tagged
+    if push:
+        name.for_registry()
+    if with_dockerfile:
+        if output or push or dockerfile or check or base or lock or python or max_size is not None:
+            raise UsageError("--with-dockerfile lets Docker build, by its own rules", fix="give it with --tag alone")
+        build_own(session, session.bundle(ref), str(name))
+        return
     targets = [Platform.parse(text.strip()) for text in platforms.split(",")]
-    if not (output or load or dockerfile or check):
-        raise UsageError("nothing says where the image goes", fix="--output FILE.tar, --load, or --dockerfile DIR")
-    if dockerfile and (output or load or check or base or lock):
+    if not (output or load or push or dockerfile or check):
+        raise UsageError(
+            "nothing says where the image goes", fix="--push, --output FILE.tar, --load, or --dockerfile DIR"
+        )
+    if dockerfile and (output or load or push or check or base or lock):
         raise UsageError(
             "--dockerfile writes a context and builds nothing", fix="give it with --tag and --python alone"
         )
@@ -120,8 +137,40 @@ def command(
     written = _write(session, images, name, output, load=load)
     if output and not lock:
         written += _write_locks(built, output)
-    facts = {"tag": str(name), "written": written, "images": [_facts(image) for image in images]}
-    session.out.facts(facts, "\n\n".join(_text(image) for image in images))
+    facts: dict[str, Any] = {"tag": str(name), "written": written, "images": [_facts(image) for image in images]}
+    texts = [_text(image) for image in images]
+    if push:
+        pushed = push_images(session, images, name, [one.base for one in built], insecure=insecure)
+        facts["pushed"] = push_facts(name, pushed)
+        texts.append(push_text(name, pushed))
+    session.out.facts(facts, "\n\n".join(texts))
+
+
+def build_and_push(
+    session: Session,
+    bundle: Bundle,
+    tag: str,
+    *,
+    platforms: Sequence[str] = ("linux/amd64",),
+    base: str | None = None,
+    insecure: bool = False,
+) -> str:
+    """Builds the image of a bundle and pushes it to the registry that its tag names.
+
+    Returns:
+        Its reference by digest, `host/repository@sha256:…`: what was built, wherever the tag moves.
+
+    Raises:
+        UsageError: the tag names no registry, or there is no base image.
+        RemoteError: the registry refuses.
+    """
+    from shipway.cli.remote import by_digest, push_images
+    from shipway.spec.image import ImageReference, Platform
+
+    name = ImageReference.parse(tag).for_registry()
+    built = [make_image(session, bundle, Platform.parse(text), base=base, insecure=insecure) for text in platforms]
+    images, bases = [one.image for one in built], [one.base for one in built]
+    return by_digest(name, push_images(session, images, name, bases, insecure=insecure))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +195,11 @@ def make_image(
     """Builds the image of a bundle for one platform."""
     from shipway.image.build import build, lock_note
     from shipway.image.cache import Cache
-    from shipway.image.lock import Lock, check_lock, pins_of, resolve
+    from shipway.image.lock import Lock, check_lock
+    from shipway.image.requirements import needs_of, resolve
     from shipway.oci.files import write_whole
     from shipway.spec.contract import Contract
+    from shipway.spec.surroundings import surroundings_of
 
     cache = Cache(session.cache_path)
     base_image = _base(session, base, python or bundle.manifest.python, platform, cache, insecure=insecure)
@@ -157,16 +208,21 @@ def make_image(
         f"base {base_image.name or base_image.digest[:19]}: Python {base_image.facts.python_version},"
         f" {base_image.facts.distribution}, {platform}"
     )
-    pins = pins_of(bundle.manifest)
+    needs = needs_of(bundle)
     if lock_file and lock_file.is_file():
         lock = Lock.parse(lock_file.read_text(encoding="utf-8"), base_image.target)
-        check_lock(lock, pins)
+        check_lock(lock, needs.pins)
     else:
         session.out.say("resolving the dependencies")
-        lock = resolve(pins, base_image.target, cache, lock_note(base_image))
+        lock = resolve(needs, base_image.target, cache, lock_note(base_image))
         if lock_file:
             write_whole(lock_file, lock.text.encode())
     session.out.say(f"dependencies: {', '.join(f'{wheel.name} {wheel.version}' for wheel in lock.wheels)}")
+    if moved := needs.moved(lock):
+        session.out.say(f"in another version than here, where that does not fit: {', '.join(moved)}")
+    if bundle.app:
+        for note in surroundings_of(bundle.app).notes:
+            session.out.say(note)
     image = build(bundle, Contract.of(bundle.manifest), base_image, lock, cache)
     return Built(image, base_image, lock)
 
@@ -175,15 +231,15 @@ def _base(
     session: Session, base: str | None, python: str, platform: Platform, cache: Cache, *, insecure: bool
 ) -> BaseImage:
     """Reads the base that is named; a name without a registry, and the default, are asked of Docker or Podman."""
+    from shipway.cli.remote import find_login
     from shipway.errors import MachineError, UsageError
     from shipway.image.base import read_base
-    from shipway.image.engine import find_engine
-    from shipway.oci.credentials import find_credentials
-    from shipway.oci.registry import make_pull
+    from shipway.oci.engine import find_engine
+    from shipway.oci.transfer import make_pull
 
     named = base or session.resolve().settings.build.base
     reference = named or f"python:{python}-slim"
-    pull = make_pull(functools.partial(find_credentials, _credentials_file(session)), insecure=insecure)
+    pull = make_pull(functools.partial(find_login, session), insecure=insecure)
     is_name = (
         not reference.startswith(("oci:", ".", "~", "/", "\\"))
         and not Path(reference).exists()
@@ -208,20 +264,12 @@ def _base(
         return read_base(str(archive), platform, cache, pull)
 
 
-def _credentials_file(session: Session) -> Path:
-    """Gives where Docker keeps a user's credentials for registries."""
-    folder = session.environ.get("DOCKER_CONFIG")
-    return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
-
-
 def _check_python(bundle: Bundle, base: BaseImage) -> None:
     from shipway.errors import VersionMismatch
 
-    if (
-        bundle.manifest.compiled is None
-        and bundle.manifest.pickled
-        and base.facts.python_version != bundle.manifest.python
-    ):
+    if bundle.app or bundle.model.compiled or not bundle.model.pickled:
+        return
+    if base.facts.python_version != bundle.manifest.python:
         raise VersionMismatch(
             f"the base has Python {base.facts.python_version}; the model's pickle is of {bundle.manifest.python}",
             fix=f"use a base with Python {bundle.manifest.python}",
@@ -238,7 +286,7 @@ def _check(session: Session, bundle: Bundle, built: Built) -> None:
     first = Cache(session.cache_path)
     with tempfile.TemporaryDirectory(prefix="shipway-check-") as folder:
         second = Cache(Path(folder))
-        for wheel in built.lock.wheels:
+        for wheel in built.lock.wheels:  # a wheel that was made here of a source archive is made again
             copy = second.wheel(wheel.sha256, wheel.filename)
             copy.parent.mkdir(parents=True)
             shutil.copyfile(first.wheel(wheel.sha256, wheel.filename), copy)
@@ -253,9 +301,9 @@ def _check(session: Session, bundle: Bundle, built: Built) -> None:
 def _write(
     session: Session, images: list[Image], name: ImageReference, output: Path | None, *, load: bool
 ) -> list[str]:
-    from shipway.image.engine import find_engine
     from shipway.image.output import load as load_image
     from shipway.image.output import write_archive, write_layout
+    from shipway.oci.engine import find_engine
 
     written = []
     if output and output.suffix == ".tar":
@@ -296,14 +344,15 @@ def _own(images: list[Image]) -> Image:
 def _write_context(session: Session, bundle: Bundle, folder: Path, python: str | None, tag: str) -> None:
     from shipway.image.cache import Cache
     from shipway.image.dockerfile import context
-    from shipway.image.lock import Target, pins_of, resolve
+    from shipway.image.lock import Target
+    from shipway.image.requirements import needs_of, resolve
     from shipway.spec.contract import Contract
     from shipway.spec.image import Platform
 
     version = python or bundle.manifest.python
     # The official slim images of every supported Python have at least this C library.
     target = Target(version, Platform.parse("linux/amd64"), (2, 36))
-    lock = resolve(pins_of(bundle.manifest), target, Cache(session.cache_path))
+    lock = resolve(needs_of(bundle), target, Cache(session.cache_path))
     for path, source in context(bundle, Contract.of(bundle.manifest), lock, version).items():
         place = folder / path
         place.parent.mkdir(parents=True, exist_ok=True)

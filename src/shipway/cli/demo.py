@@ -136,15 +136,15 @@ def _show(step: _Steps, bundle: Bundle) -> None:
     from shipway.cli.show import formula_text
 
     step.note(f"{bundle.id.name}:{bundle.id.version}, compiled to ONNX: {bundle.notes.get('agreement', 'no')}")
-    if bundle.manifest.formula:
-        step.note(formula_text(bundle.manifest.formula, bundle.manifest.signature.names))
+    if bundle.model.formula:
+        step.note(formula_text(bundle.model.formula, bundle.model.signature.names))
 
 
 @contextlib.contextmanager
 def _server(session: Session, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Runs `shipway serve` in a process of its own; on a free port if the wanted one is taken."""
     from shipway.errors import MachineError, PortInUse
-    from shipway.serving.server import bind
+    from shipway.serving.listeners import bind
 
     try:
         bind("127.0.0.1", port).close()
@@ -218,7 +218,7 @@ def _build(session: Session, step: _Steps, bundle: Bundle, output: Path, image: 
 
 def _load(step: _Steps, archive: Path, image: str) -> None:
     from shipway.errors import MachineError
-    from shipway.image.engine import find_engine
+    from shipway.oci.engine import find_engine
 
     try:
         engine = find_engine()
@@ -236,9 +236,11 @@ def _render(step: _Steps, bundle: Bundle, folder: Path, image: str) -> None:
     from shipway.deploy.targets import render
     from shipway.spec.contract import Contract
     from shipway.spec.release import Release
+    from shipway.spec.settings import Deploy, Kubernetes
 
-    release = Release(_NAME, bundle.id, image, Contract.of(bundle.manifest), service="LoadBalancer")
-    for path in write_files(render(release, "kubernetes"), folder):
+    release = Release(_NAME, bundle.id, image, Contract.of(bundle.model))
+    deploy = Deploy(kubernetes=Kubernetes(service="LoadBalancer"))
+    for path in write_files(render(release, "kubernetes", deploy), folder):
         step.note(f"wrote {path}")
 
 

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import click
+
 from shipway.cli.output import count
 from shipway.cli.session import Session, verb
 
@@ -33,6 +35,7 @@ _PACKAGES = (
     ("pandas", "opens pipelines on named columns", "sklearn"),
     ("uv", "resolves an image's dependencies", "build"),
     ("zstandard", "reads zstd layers of base images", "build"),
+    ("pyyaml", "reads kubeconfig", "kubernetes"),
 )
 
 
@@ -53,11 +56,21 @@ class Finding:
     fix: str = ""
 
 
-@verb("doctor", example="shipway doctor\nshipway doctor --json")
-def command(session: Session) -> None:
-    """Says what is here, what is missing and the command that mends it. Fails only where something is broken."""
-    from shipway.errors import MachineError
+@verb("doctor", example="shipway doctor --json\nshipway doctor .")
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--app", metavar="MODULE:OBJECT", help="The app of FOLDER, where it has several.")
+def command(session: Session, folder: Path | None, app: str | None) -> None:
+    """Says what is here, what is missing and the command that mends it. Fails only where something is broken.
 
+    With FOLDER, a web app's: says what in it will not work in production, with the line and the mend.
+    """
+    from shipway.errors import MachineError, UsageError
+
+    if folder is not None:
+        _review(session, folder, app)
+        return
+    if app is not None:
+        raise UsageError("--app without FOLDER", fix="shipway doctor FOLDER --app MODULE:OBJECT")
     findings = [finding for look in _looks(session) for finding in look()]
     session.out.facts(
         [asdict(finding) for finding in findings], "\n".join(_line(session, finding) for finding in findings)
@@ -65,6 +78,18 @@ def command(session: Session) -> None:
     broken = [finding for finding in findings if finding.severity == "problem"]
     if broken:
         raise MachineError(f"{broken[0].subject}: {broken[0].message}", fix=broken[0].fix)
+
+
+def _review(session: Session, folder: Path, app: str | None) -> None:
+    from shipway.apps.findings import examine
+    from shipway.cli.findings import findings_text
+    from shipway.errors import ArtefactError
+
+    findings = examine(folder, app)
+    session.out.facts([asdict(finding) for finding in findings], findings_text(findings, session.out))
+    first = next((finding for finding in findings if finding.severity == "error"), None)
+    if first is not None:
+        raise ArtefactError(f"{first.where}: {first.what}", fix=first.fix)
 
 
 def _line(session: Session, finding: Finding) -> str:
@@ -136,7 +161,7 @@ def _settings(session: Session) -> Iterator[Finding]:
 
 def _engine() -> Iterator[Finding]:
     from shipway.errors import MachineError
-    from shipway.image.engine import find_engine
+    from shipway.oci.engine import find_engine
 
     try:
         engine = find_engine()

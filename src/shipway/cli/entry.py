@@ -30,14 +30,23 @@ VERBS = {
     "pack": "Make a trained model a bundle in the store.",
     "serve": "Serve models over HTTP.",
     "predict": "Predict from a file, with a bundle or a server.",
-    "list": "List the bundles in the store.",
+    "list": "List the bundles in the store, or in a registry.",
     "show": "Show what a bundle holds.",
     "alias": "Let an alias point at a version.",
     "remove": "Remove a version, an alias or a model from the store.",
+    "push": "Push a bundle or an image to a registry.",
+    "pull": "Pull a bundle from a registry into the store.",
     "store": "Check the store, free its space.",
     "build": "Make an image, without Docker.",
     "run": "Run a bundle or image in Docker or Podman.",
     "render": "Write the files to apply on a target.",
+    "deploy": "Release a bundle on Kubernetes or Docker, and watch it.",
+    "status": "Say how releases are.",
+    "logs": "Show what the servers of a release write.",
+    "promote": "Let a canary replace the stable version.",
+    "rollback": "Go back to an earlier release.",
+    "scale": "Change the number of servers.",
+    "undeploy": "Take a release down.",
     "keys": "Make API keys.",
     "doctor": "Say what is here, what is missing and what mends it.",
     "config": "Show each setting and where it comes from.",
@@ -48,7 +57,7 @@ Example:
   shipway demo
   shipway pack model.joblib --name diabetes --sample train.csv
   shipway serve diabetes"""
-_OTHER_NAMES = {"ls": "list", "inspect": "show", "rm": "remove"}
+_OTHER_NAMES = {"ls": "list", "inspect": "show", "rm": "remove", "delete": "undeploy"}
 
 
 class Verbs(click.Group):

@@ -5,13 +5,22 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from shipway.errors import UsageError
 
-__all__ = ["cache_folder", "config_file", "default_store", "read_config", "store_folder"]
+__all__ = [
+    "cache_folder",
+    "config_file",
+    "credentials_files",
+    "default_store",
+    "environment",
+    "kubeconfig_files",
+    "read_config",
+    "store_folder",
+]
 
 _CONFIG_NAME = "shipway.toml"
 
@@ -32,9 +41,26 @@ def cache_folder(environ: Mapping[str, str], platform: str, home: Path) -> Path:
     return Path(environ.get("XDG_CACHE_HOME") or home / ".cache") / "shipway"
 
 
+def credentials_files(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
+    """Gives the files in which Docker and Podman keep credentials for registries, in the order in which they count.
+
+    Source: docker login, and containers-auth.json(5). None of them need be there.
+    """
+    docker = Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+    named, runtime = environ.get("REGISTRY_AUTH_FILE"), environ.get("XDG_RUNTIME_DIR")
+    podman = [Path(named)] if named else [Path(runtime) / "containers" / "auth.json"] if runtime else []
+    settings = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    return (docker, *podman, settings / "containers" / "auth.json")
+
+
 def default_store() -> Path:
     """Gives this process's store folder."""
     return store_folder(os.environ, sys.platform, Path.home())
+
+
+def environment() -> MutableMapping[str, str]:
+    """Gives this process's environment."""
+    return os.environ
 
 
 def config_file(given: str | None, environ: Mapping[str, str], folder: Path) -> Path | None:
@@ -44,6 +70,12 @@ def config_file(given: str | None, environ: Mapping[str, str], folder: Path) -> 
         return Path(named)
     found = folder / _CONFIG_NAME
     return found if found.is_file() else None
+
+
+def kubeconfig_files(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
+    """Gives the files that say how clusters are reached: those of `KUBECONFIG`, else kubectl's own; first wins."""
+    named = [part for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    return tuple(Path(part).expanduser() for part in named) or (home / ".kube" / "config",)
 
 
 def read_config(path: Path | None) -> Mapping[str, Any]:

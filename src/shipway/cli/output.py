@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-__all__ = ["Output", "count", "table"]
+__all__ = ["Output", "count", "size_text", "table"]
 
 _STYLES = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "dim": "2"}
 
@@ -48,6 +48,16 @@ class Output:
         if text:
             self._write(sys.stdout, text)
 
+    def line(self, value: Any) -> None:
+        """Prints one of many results as one line of JSON."""
+        import msgspec
+
+        self._write(sys.stdout, msgspec.json.encode(value, enc_hook=str).decode())
+
+    def raw(self, text: str) -> None:
+        """Prints one line of a result as text."""
+        self._write(sys.stdout, text)
+
     def error(self, message: str, fix: str) -> None:
         """Says what is wrong and what mends it."""
         self._write(sys.stderr, f"{self.style('error:', 'red')} {message}")
@@ -66,6 +76,14 @@ class Output:
     def _write(self, stream: TextIO, line: str) -> None:
         stream.write(line + "\n")
         stream.flush()
+
+
+def size_text(number: int) -> str:
+    """Gives a number of bytes as people read it: `812 B`, `9.3 kB`, `33.8 MB`."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= factor:
+            return f"{number / factor:,.1f} {unit}"
+    return f"{number} B"
 
 
 def count(number: int, noun: str) -> str:

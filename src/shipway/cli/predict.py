@@ -129,7 +129,7 @@ def _answer_batch(
 def _known(record: dict[str, Any], signature: Signature, row: int) -> dict[str, Any]:
     """Gives the record's cells that the model knows; where one lacks, the error names what it may be called there."""
     from shipway.errors import InvalidInput
-    from shipway.spec.rows import did_you_mean
+    from shipway.spec.words import did_you_mean
 
     names = signature.names
     missing = next((name for name in names if name not in record), None)

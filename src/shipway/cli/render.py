@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from shipway.cli.session import Session, verb
+from shipway.cli.release import make_release, render_options, target_flags
+from shipway.cli.session import Session, complete_reference, verb
 
 __all__ = ["command"]
 
@@ -14,56 +17,72 @@ __all__ = ["command"]
 @verb(
     "render",
     example="shipway render diabetes --to kubernetes --image registry.example/diabetes:1 --output manifests\n"
-    "shipway render diabetes --to kubernetes --image registry.example/diabetes:1 | kubectl apply -f -",
+    "shipway render diabetes --to kubernetes --image registry.example/diabetes:1 | kubectl apply -f -\n"
+    "shipway render --rbac --namespace models | kubectl apply -f -",
 )
-@click.argument("ref")
-@click.option("--to", "target", required=True, metavar="TARGET", help="Where it shall run: kubernetes.")
-@click.option("--image", required=True, metavar="T", help="The image, as the target's nodes can pull it.")
+@click.argument("ref", required=False, shell_complete=complete_reference)
+@click.option("--to", "target", metavar="TARGET", help="Where it shall run: kubernetes or compose.")
+@click.option("--image", metavar="T", help="The image, as the target's nodes can pull it.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Write files there instead of printing.")
-@click.option("--name", metavar="N", help="Name of the objects.  [default: the bundle's]")
-@click.option("--replicas", type=int, metavar="N", help="How many servers.  [default: 3]")
-@click.option(
-    "--service",
-    type=click.Choice(["ClusterIP", "NodePort", "LoadBalancer"], case_sensitive=False),
-    metavar="TYPE",
-    help="How callers reach it: ClusterIP, NodePort or LoadBalancer.  [default: ClusterIP]",
-)
-@click.option("--namespace", metavar="N", help="Written into the objects.  [default: left to kubectl]")
+@click.option("--rbac", is_flag=True, help="Instead, write the rights that deploy needs in a namespace.")
+@click.option("--account", metavar="NAME", help="With --rbac: the account that gets them.  [default: shipway]")
+@render_options
 def command(
     session: Session,
-    ref: str,
-    target: str,
-    image: str,
+    ref: str | None,
+    target: str | None,
+    image: str | None,
     output: Path | None,
-    name: str | None,
-    replicas: int | None,
-    service: str | None,
-    namespace: str | None,
+    rbac: bool,
+    account: str | None,
+    **flags: Any,
 ) -> None:
     """Writes the files that run the bundle REF on a target, to be read, kept in git and applied."""
-    from shipway.deploy.files import write_files
-    from shipway.deploy.targets import render
-    from shipway.spec.contract import Contract
-    from shipway.spec.release import Release, release_name
+    if rbac:
+        _refuse(flags, {"namespace"}, REF=ref, to=target, image=image)
+        _write(session, _rights(session, flags, account), output)
+        return
+    _refuse({}, set(), account=account)
+    if ref is None or target is None or image is None:
+        missing = "argument 'REF'" if ref is None else "option '--to'" if target is None else "option '--image'"
+        raise click.UsageError(f"Missing {missing}.")
+    from shipway.deploy.targets import check_target, render
 
-    flags = {"replicas": replicas, "service": service, "namespace": namespace}
-    chosen = session.resolve({f"deploy.kubernetes.{key}": value for key, value in flags.items()})
-    settings = chosen.settings.deploy.kubernetes
-    bundle = session.bundle(ref)
-    release = Release(
-        name=release_name(bundle.id.name) if name is None else name,
-        bundle=bundle.id,
-        image=image,
-        contract=Contract.of(bundle.manifest),
-        replicas=settings.replicas,
-        service=settings.service,
-        namespace=settings.namespace or None,
-    )
-    session.note_keys({})
-    files = render(release, target)
-    facts = {"name": release.name, "folder": output and str(output), "files": files}
+    check_target(target)
+    release, deploy = make_release(session, session.bundle(ref), image, target, flags)
+    _write(session, render(release, target, deploy), output, name=release.name)
+
+
+def _rights(session: Session, flags: Mapping[str, Any], account: str | None) -> Mapping[str, str]:
+    from shipway.deploy.kubernetes.rbac import ACCOUNT
+    from shipway.deploy.targets import render_rbac
+
+    options = session.resolve(target_flags("kubernetes", flags)).settings.deploy.kubernetes
+    return render_rbac(options, ACCOUNT if account is None else account)
+
+
+def _refuse(flags: Mapping[str, Any], allowed: set[str], **others: Any) -> None:
+    """Refuses what was given and would count for nothing with, or without, --rbac.
+
+    Raises:
+        click.UsageError: with the option.
+    """
+    for name, value in {**others, **flags}.items():
+        if name not in allowed and value is not None and value != ():
+            option = name if name.isupper() else f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} counts for nothing here.")
+
+
+def _write(session: Session, files: Mapping[str, str], output: Path | None, **facts: Any) -> None:
+    """Prints the files, or writes them into a folder and says how to apply it."""
+    from shipway.deploy.files import write_files
+    from shipway.deploy.kubernetes.render import KUSTOMIZATION
+
+    facts |= {"folder": output and str(output), "files": files}
     if output is None:
-        session.out.facts(facts, "---\n".join(files.values()).rstrip("\n"))
+        # `kubectl apply -f -` takes objects of the cluster only.
+        texts = (text for name, text in files.items() if name != KUSTOMIZATION)
+        session.out.facts(facts, "---\n".join(texts).rstrip("\n"))
         return
     session.out.facts(facts, "\n".join(map(str, write_files(files, output))))
-    session.out.say(f"next: kubectl apply -f {output}")
+    session.out.say(f"next: kubectl apply {'-k' if KUSTOMIZATION in files else '-f'} {output}")

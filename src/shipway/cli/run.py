@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -15,10 +16,11 @@ import click
 from shipway.cli.session import Session, complete_reference, verb
 
 if TYPE_CHECKING:
-    from shipway.image.engine import Engine
+    from shipway.bundle.bundle import Bundle
+    from shipway.oci.engine import Engine
     from shipway.spec.contract import Contract
 
-__all__ = ["command"]
+__all__ = ["build_for", "command"]
 
 _READY_SECONDS = 60.0
 
@@ -40,14 +42,15 @@ _READY_SECONDS = 60.0
 def command(session: Session, ref: str, port: int, host: str, base: str | None, variables: tuple[str, ...]) -> None:
     """Runs a bundle or an image in Docker or Podman, hardened, in the foreground; it is removed when it ends."""
     from shipway.errors import UsageError
-    from shipway.image.engine import find_engine, run_command
-    from shipway.spec.contract import Contract
+    from shipway.oci.engine import find_engine, run_command
 
     bad = next((text for text in variables if "=" not in text), None)
     if bad:
         raise UsageError(f"--env {bad} is not KEY=VALUE", fix=f"--env {bad}=VALUE")
     engine = find_engine()
-    image, contract = (ref, Contract()) if engine.has(ref) else _build(session, engine, ref, base)
+    image, contract = (
+        (ref, _promised(engine, ref)) if engine.has(ref) else build_for(session, engine, session.bundle(ref), base)
+    )
     name = f"shipway-{uuid.uuid4().hex[:12]}"
     environ = dict(text.split("=", 1) for text in variables)
     session.note_keys(environ)
@@ -64,19 +67,31 @@ def command(session: Session, ref: str, port: int, host: str, base: str | None, 
         session.out.say("ended and removed")
 
 
-def _build(session: Session, engine: Engine, ref: str, base: str | None) -> tuple[str, Contract]:
-    """Builds the image of a bundle and loads it; gives its name and contract."""
+def build_for(
+    session: Session, engine: Engine, bundle: Bundle, base: str | None, tag: str | None = None
+) -> tuple[str, Contract]:
+    """Builds the image of a bundle for an engine's machine and loads it there; gives its name and contract."""
     from shipway.cli.build import make_image
     from shipway.image.output import load
     from shipway.spec.contract import Contract
     from shipway.spec.image import ImageReference, Platform
 
-    bundle = session.bundle(ref)
-    name = ImageReference.parse(f"shipway/{bundle.id.name}:{bundle.id.version}")
+    name = ImageReference.parse(tag or f"shipway/{bundle.id.name}:{bundle.id.version}").tagged
     architecture = engine.call("version", "--format", "{{.Server.Arch}}")
     image = make_image(session, bundle, Platform.parse(f"linux/{architecture}"), base=base).image
     load(image, name, engine.tool)
     return str(name), Contract.of(bundle.manifest)
+
+
+def _promised(engine: Engine, image: str) -> Contract:
+    """Gives the contract of an image that the engine has, which says itself on which port it listens."""
+    from shipway.spec.contract import Contract
+
+    exposed = engine.call(
+        "image", "inspect", "--format", "{{range $port, $_ := .Config.ExposedPorts}}{{$port}} {{end}}", image
+    )
+    ports = [int(word.removesuffix("/tcp")) for word in exposed.split() if word.endswith("/tcp")]
+    return replace(Contract(), port=ports[0]) if len(ports) == 1 else Contract()
 
 
 def _wait_until_ready(engine: Engine, name: str, port: int) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shipway.cli.apps import app_page
 from shipway.cli.output import table
 from shipway.cli.session import Session, complete_reference, verb
 
@@ -20,7 +21,7 @@ __all__ = ["command", "compiled_text", "formula_text", "golden_text"]
 @verb("show", example="shipway show diabetes\nshipway show diabetes:1 --json")
 @click.argument("ref", shell_complete=complete_reference)
 def command(session: Session, ref: str) -> None:
-    """Shows what the bundle REF holds: model, signature, files, and the formula of a linear model."""
+    """Shows what the bundle REF holds: model, signature, files, and the formula of a linear model; or the app."""
     import msgspec
 
     bundle = session.bundle(ref)
@@ -31,14 +32,14 @@ def command(session: Session, ref: str) -> None:
         "notes": dict(bundle.notes),
         "manifest": msgspec.to_builtins(bundle.manifest),
     }
-    session.out.facts(facts, _text(bundle))
+    session.out.facts(facts, app_page(bundle, _origin_row(bundle)) if bundle.app else _text(bundle))
 
 
 def compiled_text(bundle: Bundle) -> str:
     """Says whether there is a compiled form, and how well it agrees or why not."""
-    if bundle.manifest.compiled:
+    if bundle.model.compiled:
         return bundle.notes.get("agreement", "to ONNX")
-    if bundle.manifest.framework == "onnx":
+    if bundle.model.framework == "onnx":
         return "no need: it is ONNX already"
     return f"no: {bundle.notes.get('not-compiled', 'the reason was not noted')}"
 
@@ -63,14 +64,14 @@ def formula_text(formula: LinearFormula, names: tuple[str, ...], most: int = 30)
 
 
 def _text(bundle: Bundle) -> str:
-    manifest = bundle.manifest
+    manifest = bundle.model
     head = [
         ["bundle", str(bundle.id)],
         ["model", f"{manifest.kind} ({manifest.framework}, Python {manifest.python})"],
         ["versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())],
         ["compiled", compiled_text(bundle)],
         ["golden rows", golden_text(manifest.golden)],
-        ["packed", f"{bundle.notes.get('created', 'unknown')} by Shipway {bundle.notes.get('shipway', 'unknown')}"],
+        _origin_row(bundle),
     ]
     parts = [table(head), _signature_text(manifest.signature)]
     if manifest.formula:
@@ -78,6 +79,13 @@ def _text(bundle: Bundle) -> str:
     files = [[f"  {file.path}", f"{file.size:,}", file.digest[7:19]] for file in manifest.files]
     parts.append("Files\n" + table(files, ["  PATH", "BYTES", "DIGEST"]))
     return "\n\n".join(parts)
+
+
+def _origin_row(bundle: Bundle) -> list[str]:
+    notes = bundle.notes
+    if "pulled" in notes:
+        return ["pulled", f"from {notes['pulled']}" + (f", as {notes['packed-as']}" if "packed-as" in notes else "")]
+    return ["packed", f"{notes.get('created', 'unknown')} by Shipway {notes.get('shipway', 'unknown')}"]
 
 
 def _signature_text(signature: Signature) -> str:

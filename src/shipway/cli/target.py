@@ -1,0 +1,215 @@
+"""What the verbs of a release share: which target, the plan that is shown, the question, and the watching."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shipway.cli.live import watched
+from shipway.cli.output import Output
+from shipway.cli.session import Session
+
+if TYPE_CHECKING:
+    from shipway.deploy.target import Change, Outcome, Plan, Record, Target
+    from shipway.spec.settings import Deploy
+
+__all__ = [
+    "change",
+    "change_facts",
+    "confirm",
+    "on_target",
+    "open_target",
+    "outcome_facts",
+    "place_flags",
+    "plan_facts",
+    "record_facts",
+    "show_outcome",
+    "show_plan",
+    "which_release",
+]
+
+_MARKS = {"create": ("+", "green"), "update": ("~", "yellow"), "delete": ("-", "red"), "keep": (" ", "dim")}
+
+
+def on_target(function: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that say where a release is: `--on`, `--namespace` and `--context`.
+
+    The function gets a `where`: what was given, by the setting that it stands for.
+    """
+
+    @functools.wraps(function)
+    def run(session: Session, *, on: str | None, namespace: str | None, context: str | None, **arguments: Any) -> None:
+        where = {"deploy.target": on, **place_flags(namespace, context)}
+        function(session, where=where, **arguments)
+
+    for option in (
+        click.option("--context", metavar="C", help="Kubernetes: which context of kubeconfig.  [default: its current]"),
+        click.option("--namespace", metavar="N", help="Kubernetes: where it is.  [default: the context's]"),
+        click.option(
+            "--on",
+            type=click.Choice(["kubernetes", "docker"]),
+            metavar="TARGET",
+            help="Where it runs: kubernetes or docker.  [default: deploy.target, kubernetes]",
+        ),
+    ):
+        run = option(run)
+    return run
+
+
+def place_flags(namespace: str | None, context: str | None) -> dict[str, Any]:
+    """Gives the flags that say where on Kubernetes, by their settings."""
+    return {"deploy.kubernetes.namespace": namespace, "deploy.kubernetes.context": context}
+
+
+def which_release(name: str) -> str:
+    """Gives the release that a user means by a model's name: `churn_eu` is released as `churn-eu`."""
+    from shipway.spec.release import release_name
+
+    return release_name(name.partition(":")[0].partition("@")[0])
+
+
+@contextmanager
+def open_target(session: Session, name: str, settings: Deploy) -> Iterator[Target]:
+    """Opens a target for the time of a block.
+
+    Raises:
+        UsageError: kubeconfig names no such context, or is damaged.
+        MissingDependency, MachineError: what the target needs is not here.
+    """
+    if name == "docker":
+        from shipway.deploy.docker.target import DockerTarget
+        from shipway.oci.engine import find_engine
+
+        who = session.environ.get("USER") or session.environ.get("USERNAME", "")
+        yield DockerTarget(find_engine(), settings.docker, who=who)
+        return
+    from shipway.cli.environment import kubeconfig_files
+    from shipway.deploy.kubernetes.kubeconfig import read_access
+    from shipway.deploy.kubernetes.target import KubernetesTarget
+
+    access = read_access(
+        kubeconfig_files(session.environ, Path.home()),
+        context=settings.kubernetes.context or None,
+        namespace=settings.kubernetes.namespace or None,
+        environ=session.environ,
+        interactive=sys.stdin.isatty(),
+    )
+    with KubernetesTarget.open(access, settings.kubernetes, warn=session.out.warning) as target:
+        yield target
+
+
+def change(
+    session: Session,
+    where: Mapping[str, Any],
+    make: Callable[[Target], Plan],
+    *,
+    yes: bool,
+    dry_run: bool,
+    restore: bool = True,
+) -> None:
+    """Makes a plan on the target, shows it, asks, carries it out and says what came of it."""
+    settings = session.resolve(where).settings.deploy
+    with open_target(session, settings.target, settings) as target:
+        plan = make(target)
+        show_plan(session, plan)
+        if dry_run or plan.is_empty:
+            session.out.facts(plan_facts(plan), "" if dry_run else f"{plan.name} is so already: nothing to do")
+            return
+        confirm(plan, yes=yes)
+        with watched(session.out, plan) as tell:
+            outcome = target.carry_out(plan, tell, restore=restore)
+        show_outcome(session, plan, outcome)
+
+
+def show_plan(session: Session, plan: Plan) -> None:
+    """Prints what a plan changes, object by object, with the differences; a new object's text only with `--verbose`."""
+    out = session.out
+    heading = f"{plan.name}: {plan.reason}" + (f" (release {plan.number})" if plan.number else "")
+    out.say(out.style(heading, "bold"))
+    for one in plan.changes:
+        mark, style = _MARKS[one.action]
+        out.say(f"  {out.style(f'{mark} {one.action:<6} {one.what}', style)}")
+        if one.action != "create" or out.verbose:
+            for line in one.difference.splitlines():
+                out.say(f"      {_paint(out, line)}")
+    for note in plan.notes:
+        out.warning(note)
+
+
+def confirm(plan: Plan, *, yes: bool) -> None:
+    """Asks whether to go on; without a terminal only `--yes` says so.
+
+    Raises:
+        UsageError: nobody can be asked.
+        click.Abort: the answer is no.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        from shipway.errors import UsageError
+
+        raise UsageError("nobody is here to be asked", fix="--yes goes on without asking, --dry-run only shows")
+    click.confirm(f"{plan.reason[:1].upper()}{plan.reason[1:]} now?", abort=True, err=True)
+
+
+def show_outcome(session: Session, plan: Plan, outcome: Outcome) -> None:
+    """Prints what came of a plan."""
+    out = session.out
+    number = f" (release {outcome.number})" if outcome.number else ""
+    lines = [f"{plan.name}: {plan.reason}{number}, done in {outcome.seconds:.0f} s"]
+    if outcome.address:
+        lines.append(f"reach it: {outcome.address}")
+    for note in outcome.notes:
+        out.warning(note)
+    out.facts({**plan_facts(plan), **outcome_facts(outcome)}, "\n".join(lines))
+
+
+def outcome_facts(outcome: Outcome) -> dict[str, Any]:
+    """Gives an outcome as it stands in `--json`."""
+    return {
+        "name": outcome.name,
+        "release": outcome.number,
+        "address": outcome.address,
+        "seconds": round(outcome.seconds, 3),
+        "notes": list(outcome.notes),
+    }
+
+
+def change_facts(one: Change) -> dict[str, str]:
+    """Gives a change as it stands in `--json`."""
+    return {"action": one.action, "what": one.what, "difference": one.difference}
+
+
+def record_facts(record: Record) -> dict[str, Any]:
+    """Gives a release of the history as it stands in `--json`."""
+    return {
+        "release": record.number,
+        "bundle": record.bundle,
+        "image": record.image,
+        "who": record.who,
+        "when": record.when.isoformat(),
+        "reason": record.reason,
+        "result": record.result,
+    }
+
+
+def plan_facts(plan: Plan) -> dict[str, Any]:
+    """Gives a plan as it stands in `--json`."""
+    return {
+        "name": plan.name,
+        "reason": plan.reason,
+        "release": plan.number,
+        "changes": [change_facts(one) for one in plan.changes],
+        "notes": list(plan.notes),
+    }
+
+
+def _paint(out: Output, line: str) -> str:
+    style = {"+": "green", "-": "red", "@": "dim"}.get(line[:1])
+    return out.style(line, style) if style else line
