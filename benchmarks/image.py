@@ -21,9 +21,9 @@ import shipway
 from shipway.image.base import read_base
 from shipway.image.build import Image, build, lock_note
 from shipway.image.cache import Cache
-from shipway.image.lock import pins_of, resolve
 from shipway.image.output import write_layout
-from shipway.oci.registry import make_pull
+from shipway.image.requirements import needs_of, resolve
+from shipway.oci.transfer import make_pull
 from shipway.spec.contract import Contract
 from shipway.spec.image import ImageReference, Platform
 
@@ -36,8 +36,8 @@ def build_model(model: LinearRegression | Ridge, base_name: str, folder: Path, c
     bundle = shipway.pack(model.fit(rows, target), name="diabetes", sample=rows, store=folder / "store")
     begin = time.perf_counter()
     base = read_base(base_name, Platform("amd64", "linux"), cache, make_pull(lambda *_: None))
-    lock = resolve(pins_of(bundle.manifest), base.target, cache, lock_note(base))
-    image = build(bundle, Contract.of(bundle.manifest), base, lock, cache)
+    lock = resolve(needs_of(bundle), base.target, cache, lock_note(base))
+    image = build(bundle, Contract.of(bundle.model), base, lock, cache)
     write_layout([image], folder / "out", NAME)
     return image, time.perf_counter() - begin
 

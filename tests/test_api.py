@@ -74,7 +74,7 @@ def test_what_is_wrong_is_said_by_errors_of_ours(bundle: Bundle, store: Path) ->
 )
 def test_a_sample_may_be_any_table(store: Path, sample: Any) -> None:
     plain = LogisticRegression(max_iter=500).fit(FRAME.to_numpy(), LABELS)
-    assert not shipway.pack(plain, name="iris-table", sample=sample, store=store).manifest.golden.synthetic
+    assert not shipway.pack(plain, name="iris-table", sample=sample, store=store).model.golden.synthetic
 
 
 def test_missing_values_of_a_frame_are_missing_values_of_the_sample(store: Path) -> None:
@@ -84,7 +84,7 @@ def test_missing_values_of_a_frame_are_missing_values_of_the_sample(store: Path)
     holes = FRAME.mask(np.eye(len(FRAME), FRAME.shape[1], dtype=bool))
     model = make_pipeline(SimpleImputer(), LogisticRegression(max_iter=500)).fit(holes, LABELS)
     bundle = shipway.pack(model, name="holes", sample=holes, store=store)
-    assert all(column.nullable for column in bundle.manifest.signature.inputs)
+    assert all(column.nullable for column in bundle.model.signature.inputs)
     given = shipway.load(bundle).predict_proba(holes)
     np.testing.assert_allclose(given, model.predict_proba(holes), rtol=1e-9)
 

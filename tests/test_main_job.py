@@ -27,8 +27,8 @@ def test_a_served_linear_regression_answers_coef_times_x_plus_intercept(tmp_path
     store = Store.at(tmp_path / "store")
     sample = read_sample(tmp_path / "train.csv")
     bundle = pack(PackRequest(tmp_path / "model.joblib", "diabetes", sample, target="target"), store).bundle
-    assert bundle.manifest.compiled is not None
-    assert not bundle.manifest.golden.synthetic
+    assert bundle.model.compiled is not None
+    assert not bundle.model.golden.synthetic
 
     environ = {"SHIPWAY_STORE": str(tmp_path / "store"), "NO_COLOR": "1"}
     with ServerProcess("serve", "diabetes", environ=environ, module="shipway") as server:

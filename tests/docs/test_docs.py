@@ -71,7 +71,8 @@ def commands() -> dict[str, click.Command]:
 
 
 def options(command: click.Command) -> set[str]:
-    return {name for one in command.params if isinstance(one, click.Option) for name in one.opts} - COMMON
+    found = (one for one in command.params if isinstance(one, click.Option))
+    return {name for one in found for name in (*one.opts, *one.secondary_opts)} - COMMON
 
 
 @pytest.mark.parametrize("verb", commands())

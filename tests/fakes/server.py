@@ -18,11 +18,12 @@ Result = TypeVar("Result")
 
 
 class FakeServer:
-    """Serves loaded models; its log is a list."""
+    """Serves loaded models; its log is a list. `as_platform` asks its second listener."""
 
     def __init__(self, *models: LoadedModel, settings: Settings | None = None, keys: ApiKeys | None = None) -> None:
         self.log: list[AccessRecord] = []
         self.application = Application(settings or Settings(), self.log.append, keys)
+        self.as_platform = False
         if models:
             self.application.start(models)
 
@@ -30,7 +31,8 @@ class FakeServer:
         """Runs a conversation with the server."""
 
         async def run() -> Result:
-            transport = httpx.ASGITransport(self.application.asgi, raise_app_exceptions=True)
+            front = self.application.operations if self.as_platform else self.application.asgi
+            transport = httpx.ASGITransport(front, raise_app_exceptions=True)
             async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
                 return await conversation(client)
 

@@ -242,7 +242,7 @@ def _read(received: _Answer) -> dict[str, Any]:
     status = received.status
     try:
         answer = msgspec.json.decode(received.body, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _foreign(status) from error
     if status < 300:
         return answer

@@ -17,8 +17,8 @@ from shipway.models.adapter import Detection, Facts, Opening, Predictor
 from shipway.models.compile import MISSING_TEXT
 from shipway.models.onnx_bytes import is_onnx
 from shipway.models.onnx_signature import describe_session, map_classes
-from shipway.spec.rows import did_you_mean
 from shipway.spec.signature import Array, Columns, Label, Matrix, Signature, numpy_dtype, row_count
+from shipway.spec.words import did_you_mean
 
 __all__ = ["CompiledPredictor", "OnnxAdapter", "OnnxPredictor", "load_compiled", "make_session"]
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from shipway.errors import NotAModel, SampleMismatch
 from shipway.models.sklearn_predictor import InputMaker, dense, feature_names, input_maker, label_array, takes_texts
-from shipway.spec.rows import did_you_mean
 from shipway.spec.signature import Array, Column, Columns, Label, Method, Signature
+from shipway.spec.words import did_you_mean
 
 __all__ = ["describe_signature"]
 

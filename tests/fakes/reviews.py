@@ -1,0 +1,69 @@
+"""App folders as a review sees them, without any folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from textwrap import dedent
+from typing import Any
+
+from shipway.apps.findings import Finding, FolderFacts, Severity, review
+
+TODAY = date(2026, 1, 1)
+INSTALLED = {"flask": "3.1.0", "joblib": "1.4.2", "pandas": "2.2.3", "scikit-learn": "1.6.1"}
+
+FLASK = "from flask import Flask, jsonify, request\napp = Flask(__name__)\n"
+
+
+def facts_of(files: Mapping[str, str], **known: Any) -> FolderFacts:
+    """Gives a folder's facts.
+
+    Args:
+        files: texts by path, without their common indentation.
+        known: other facts; `present` are the paths of files that are not read.
+    """
+    texts = {path: dedent(text) for path, text in files.items()}
+    paths = frozenset({*texts, *known.pop("present", ())})
+    return FolderFacts("shop", paths, texts, "3.11", TODAY, **{"installed": INSTALLED, **known})
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way of being wrong, and the same thing done right.
+
+    Attributes:
+        kind: of finding.
+        where: it is.
+        wrong: files that show it.
+        right: files that do not.
+        severity: of the finding.
+        fix: a part of its fix.
+        known: facts beside the texts, of the wrong folder.
+        known_right: facts beside the texts, of the right one.
+    """
+
+    kind: str
+    where: str
+    wrong: Mapping[str, str]
+    right: Mapping[str, str]
+    severity: Severity
+    fix: str
+    known: Mapping[str, Any] = field(default_factory=dict)
+    known_right: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.fix.partition(' ')[0]}"
+
+    def found(self) -> list[Finding]:
+        """What is found of this kind in the wrong files."""
+        return [one for one in review(facts_of(self.wrong, **self.known)) if one.kind == self.kind]
+
+    def found_right(self) -> list[Finding]:
+        """What is found of this kind in the right files."""
+        return [one for one in review(facts_of(self.right, **self.known_right)) if one.kind == self.kind]
+
+
+def app(body: str) -> dict[str, str]:
+    """Gives a Flask app of one file, whose third line is the first of `body`."""
+    return {"app.py": FLASK + dedent(body)}
