@@ -12,10 +12,23 @@ import msgspec
 
 from shipway.monitor.access import AccessRecord
 
-__all__ = ["AccessLog", "choose_log", "json_lines", "no_log", "text_lines"]
+__all__ = ["AccessLog", "choose_log", "json_lines", "no_log", "text_lines", "without_probes"]
 
 
 AccessLog = Callable[[AccessRecord], None]
+
+_PROBED = frozenset(
+    {
+        "/livez",
+        "/readyz",
+        "/healthz",
+        "/health/live",
+        "/health/ready",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/metrics",
+    }
+)
 
 
 class _Lines:
@@ -119,7 +132,21 @@ def choose_log(kind: Literal["auto", "text", "json", "off"], stream: TextIO) -> 
     if kind == "off":
         return no_log
     as_text = kind == "text" or (kind == "auto" and stream.isatty())
-    return (text_lines if as_text else json_lines)(stream)
+    return without_probes((text_lines if as_text else json_lines)(stream))
+
+
+def without_probes(log: AccessLog) -> AccessLog:
+    """Gives a log without the answers to those who only look whether the server is well.
+
+    A platform asks several times a second, and would drown what callers ask. Where an app answers such a path itself,
+    its answers are told.
+    """
+
+    def write(record: AccessRecord) -> None:
+        if record.path not in _PROBED or record.model or record.status not in (200, 503):
+            log(record)
+
+    return write
 
 
 def no_log(record: AccessRecord) -> None:
