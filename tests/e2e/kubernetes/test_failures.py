@@ -87,7 +87,7 @@ def _hands(user: User) -> None:
 CASES = (
     Case(
         "image-not-found", ("--image", "{repository}:nothing", "--no-check"),
-        _waits("ErrImagePull", "ImagePullBackOff"), "the image .*:nothing",
+        _waits("ErrImagePull", "ImagePullBackOff"), "there is no image .*:nothing",
     ),
     Case("server-error", ("--keys", "keys"), _ended, "keys", prepare=_keys),
     Case("out-of-memory", ("--memory", "16Mi", "--memory-limit", "24Mi"), _ended, "memory"),

@@ -145,6 +145,36 @@ def test_an_app_that_cannot_start_ends_the_server_with_the_reason(
         assert "Traceback" not in server.log
 
 
+DJANGO = """
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.urls import path
+
+settings.configure(
+    DEBUG=True, ALLOWED_HOSTS=[], ROOT_URLCONF=__name__, SECRET_KEY="of tests", LOGGING_CONFIG=None,
+    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
+)
+
+def raises(request):
+    raise ValueError("secret of the app")
+
+urlpatterns = [path("", raises)]
+app = get_wsgi_application()
+"""
+
+
+def test_djangos_debug_page_is_never_shown(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path, {"app.py": DJANGO}, "app:app", "wsgi")
+    with ServerProcess(str(folder), "--drain-seconds", "0") as server:
+        address = server.address()
+        answer = server.client.get(address)
+        assert answer.status_code == 500
+        assert "secret" not in answer.text
+        assert server.client.get(address, headers={"host": "elsewhere.example"}).status_code == 400
+        assert "DEBUG was on in Django's settings" in server.log
+        assert "ALLOWED_HOSTS is empty" in server.log
+
+
 def test_a_module_of_the_app_does_not_take_the_place_of_one_of_the_servers(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path, {"app.py": APP, "msgspec.py": "raise SystemExit('shadow')"}, "app:app", "wsgi")
     command = [sys.executable, "-P", "-m", "shipway.serving", str(folder), "--port", "0", "--drain-seconds", "0"]

@@ -170,8 +170,8 @@ class _Following:
     def __init__(self, evidence: Evidence, deployment: str, clock: Callable[[], float], settle: float) -> None:
         self._evidence, self._deployment, self._clock, self._settle = evidence, deployment, clock, settle
         self._begin = self._looked = clock()
-        self._failing: float | None = None
         self._cause: Cause | None = None
+        self._kind, self._since = "", self._begin
 
     def look(self, view: View) -> tuple[Progress, bool]:
         """Gives how far it is, and whether it is over."""
@@ -192,12 +192,11 @@ class _Following:
         return now, now.done or self._is_settled(now)
 
     def _is_settled(self, now: Progress) -> bool:
-        if not now.failed:
-            self._failing = None
-            return False
-        if self._failing is None:
-            self._failing = self._clock()
-        return self._clock() - self._failing >= self._settle
+        """Says whether it has failed for a reason that has lasted, the time included in which it was not yet final."""
+        kind = now.cause.kind if now.cause else ""
+        if kind != self._kind:
+            self._kind, self._since = kind, self._clock()
+        return now.failed and self._clock() - self._since >= self._settle
 
     def _overdue(self, deployment: Object, now: Progress) -> Progress:
         """Gives up where the cluster should have long ago: its controllers do not run, or it is paused."""
