@@ -296,3 +296,43 @@ def test_an_answer_that_is_not_what_its_coding_says_is_none_of_ours() -> None:
     )
     with pytest.raises(RemoteError):
         Client("http://server", transport=broken).models()
+
+
+class Flaky(httpx.BaseTransport):
+    """Loses the first calls, as a server that crashes does, then answers."""
+
+    def __init__(self, errors: list[Exception]) -> None:
+        self.errors = errors
+        self.calls = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return httpx.Response(200, json={"prediction": 1.0})
+
+
+@pytest.mark.parametrize(
+    "lost", [httpx.ConnectError("refused"), httpx.ReadError("reset"), httpx.RemoteProtocolError("closed")]
+)
+def test_a_call_whose_server_went_away_is_sent_again(lost: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    flaky = Flaky([lost, lost])
+    with Client("http://server.test", transport=flaky) as client:
+        assert client.predict({"x": 1}) == 1.0
+    assert flaky.calls == 3
+
+
+@pytest.mark.parametrize("retries", [0, -1])
+def test_no_call_is_sent_again_where_that_is_not_wanted(retries: int) -> None:
+    flaky = Flaky([httpx.ReadError("reset")])
+    with Client("http://server.test", transport=flaky, retries=retries) as client, pytest.raises(RemoteError):
+        client.predict({"x": 1})
+    assert flaky.calls == 1
+
+
+def test_a_call_that_took_too_long_is_not_sent_again() -> None:
+    flaky = Flaky([httpx.ReadTimeout("slow")])
+    with Client("http://server.test", transport=flaky) as client, pytest.raises(RemoteError):
+        client.predict({"x": 1})
+    assert flaky.calls == 1

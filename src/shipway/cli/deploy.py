@@ -97,14 +97,21 @@ def command(
         with watched(session.out, plan) as tell:
             outcome = place.carry_out(plan, tell, restore=not no_rollback)
         show_outcome(session, plan, outcome)
+        if canary is not None:
+            name = plan.name
+            session.out.say(
+                f"next: shipway promote {name} lets it replace the old version, shipway rollback {name} ends it"
+            )
 
 
 def _walk(session: Session, place: Target, order: Order, steps: tuple[int, ...], plan: Plan, seconds: int) -> None:
+    from dataclasses import replace
+
     from shipway.deploy.canary import walk
 
     with watched(session.out, plan) as tell:
         outcome = walk(place, order, steps, seconds=seconds, tell=tell, say=session.out.say)
-    show_outcome(session, plan, outcome)
+    show_outcome(session, replace(plan, reason=f"deploy in steps of {', '.join(map(str, steps))} %"), outcome)
 
 
 def _choose_image(

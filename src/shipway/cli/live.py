@@ -78,7 +78,9 @@ class _Picture:
 
 
 def summary(progress: Progress) -> str:
-    """Gives `2 of 3 ready, 1 of the old version ends`."""
+    """Gives `2 of 3 ready, 1 old one left`; where none shall be left, `2 servers left to end`."""
+    if progress.old and not progress.wanted:
+        return f"{count(progress.old, 'server')} left to end"
     words = f"{progress.ready} of {progress.wanted} ready"
     return f"{words}, {count(progress.old, 'old one')} left" if progress.old else words
 

@@ -6,6 +6,7 @@ What is sent and how an answer is read are plain functions; the two clients only
 from __future__ import annotations
 
 import math
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
@@ -45,6 +46,9 @@ _REFUSALS: tuple[type[ShipwayError], ...] = (
     Unavailable,
 )
 _ERRORS = {edge_of(kind).http: kind for kind in _REFUSALS}
+# A server that ends or crashes is out of its platform's endpoints within about a second.
+_WAITS = (0.1, 0.3, 0.9)
+"""Seconds before a call that no server has answered is sent again: a prediction changes nothing, so it may be."""
 
 
 def rows_to_json(rows: Any) -> Any:
@@ -95,7 +99,8 @@ class _Call:
 
 
 class _Base:
-    def __init__(self, url: str, api_key: str | None) -> None:
+    def __init__(self, url: str, api_key: str | None, retries: int) -> None:
+        self._waits = _WAITS[:retries] if retries > 0 else ()
         self._url = url.rstrip("/")
         self._headers = {"content-type": "application/json", "user-agent": "shipway-client"}
         if api_key:
@@ -112,6 +117,7 @@ class Client(_Base):
         url: of the server.
         api_key: where it wants one.
         timeout: seconds to wait for an answer.
+        retries: how often a call is sent again, at most 3 times, when no server was met or it went away unanswered.
         transport: another way to carry requests (an httpx transport), for tests.
 
     Raises:
@@ -125,11 +131,12 @@ class Client(_Base):
         *,
         api_key: str | None = None,
         timeout: float = 30.0,
+        retries: int = 3,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         import httpx
 
-        super().__init__(url, api_key)
+        super().__init__(url, api_key, retries)
         self._http = httpx.Client(base_url=self._url, headers=self._headers, timeout=timeout, transport=transport)
 
     def predict(self, rows: Any, *, model: str | None = None) -> Any:
@@ -174,11 +181,16 @@ class Client(_Base):
     def _send(self, http_method: str, path: str, content: bytes | None = None) -> _Answer:
         import httpx
 
-        try:
-            response = self._http.request(http_method, path, content=content)
-        except (httpx.RequestError, httpx.InvalidURL) as error:
-            raise _unreachable(self._url, error) from error
-        return _Answer(response.status_code, response.content, response.headers.get("retry-after", ""))
+        waits = iter(self._waits)
+        while True:
+            try:
+                response = self._http.request(http_method, path, content=content)
+                return _Answer(response.status_code, response.content, response.headers.get("retry-after", ""))
+            except (httpx.RequestError, httpx.InvalidURL) as error:
+                wait = next(waits, None)
+                if wait is None or not isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+                    raise _unreachable(self._url, error) from error
+            time.sleep(wait)
 
 
 class AsyncClient(_Base):
@@ -190,11 +202,12 @@ class AsyncClient(_Base):
         *,
         api_key: str | None = None,
         timeout: float = 30.0,
+        retries: int = 3,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         import httpx
 
-        super().__init__(url, api_key)
+        super().__init__(url, api_key, retries)
         self._http = httpx.AsyncClient(base_url=self._url, headers=self._headers, timeout=timeout, transport=transport)
 
     async def predict(self, rows: Any, *, model: str | None = None) -> Any:
@@ -229,13 +242,20 @@ class AsyncClient(_Base):
         await self.close()
 
     async def _send(self, http_method: str, path: str, content: bytes | None = None) -> _Answer:
+        import asyncio
+
         import httpx
 
-        try:
-            response = await self._http.request(http_method, path, content=content)
-        except (httpx.RequestError, httpx.InvalidURL) as error:
-            raise _unreachable(self._url, error) from error
-        return _Answer(response.status_code, response.content, response.headers.get("retry-after", ""))
+        waits = iter(self._waits)
+        while True:
+            try:
+                response = await self._http.request(http_method, path, content=content)
+                return _Answer(response.status_code, response.content, response.headers.get("retry-after", ""))
+            except (httpx.RequestError, httpx.InvalidURL) as error:
+                wait = next(waits, None)
+                if wait is None or not isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+                    raise _unreachable(self._url, error) from error
+            await asyncio.sleep(wait)
 
 
 def _read(received: _Answer) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from fakes.exchanges import EXCHANGES, seen
 from shipway.deploy.kubernetes.access import Access, User
 from shipway.deploy.kubernetes.cluster import Cluster
 from shipway.deploy.kubernetes.following import SETTLE_SECONDS, Evidence, _Following
+from shipway.deploy.target import Cause
 from shipway.errors import TargetError
 
 Object = dict[str, Any]
@@ -79,6 +81,27 @@ def test_a_failure_that_passes_does_not_end_it() -> None:
         clock.now = moment * 1.0
         now, is_over = watched.look(view if moment % 4 < 2 else healed)
         assert not is_over, now
+
+
+@dataclass
+class Unschedulable(Evidence):
+    """Sees the same cause all the time, final from a moment on."""
+
+    clock: Clock
+    final_at: float
+
+    def cause(self, *_: object) -> Cause:
+        return Cause("no-cpu", "what", "why", "fix", final=self.clock() >= self.final_at)
+
+
+def test_a_cause_that_has_lasted_ends_it_as_soon_as_it_is_final() -> None:
+    clock, view = Clock(), failing_view()
+    watched = _Following(Unschedulable(clock, 12.0), "diabetes", clock, SETTLE_SECONDS)
+    for moment in range(1, 12):
+        clock.now = float(moment)
+        assert not watched.look(view)[1]
+    clock.now = 12.0
+    assert watched.look(view)[1]
 
 
 def test_whoever_never_hears_of_an_end_gives_up_after_the_deadline() -> None:

@@ -323,6 +323,14 @@ def test_what_is_not_there_is_unknown() -> None:
             target.plan(Order(RELEASE, canary=25))
 
 
+def test_what_kubectl_alone_has_applied_is_no_release_and_is_said_to_be_there() -> None:
+    deployment = {"kind": "Deployment", "metadata": {"name": "diabetes", "labels": OURS}, "spec": {}}
+    with Api(deployment).target() as target:
+        assert target.names() == ()
+        with pytest.raises(UnknownRelease, match="diabetes runs here, but shipway deploy did not release it"):
+            target.status("diabetes")
+
+
 def test_a_plan_of_another_target_is_refused() -> None:
     with Api().target() as target, pytest.raises(UsageError):
         target.carry_out(Plan("diabetes", "deploy", 1, ()), quietly)
@@ -354,6 +362,22 @@ def test_of_two_releases_at_once_the_later_is_refused_with_who_and_when() -> Non
     assert "bob" in caught.value.message
     assert "00:00:00" in caught.value.message
     assert "release 2" in caught.value.message
+
+
+class Overtaken(Api):
+    """A cluster on which somebody else makes the same record between a look and the dry run."""
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "PATCH":
+            return httpx.Response(200, content=request.content)
+        if request.method == "POST" and request.url.path.endswith("/configmaps"):
+            return httpx.Response(409, json={"kind": "Status", "reason": "AlreadyExists", "code": 409})
+        return super().__call__(request)
+
+
+def test_who_is_overtaken_while_planning_is_told_so() -> None:
+    with Overtaken().target() as target, pytest.raises(Contested, match="somebody else has just begun release 1"):
+        target.plan(Order(RELEASE))
 
 
 def test_who_takes_down_a_release_that_is_being_rolled_out_is_told_so() -> None:

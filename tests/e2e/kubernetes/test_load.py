@@ -51,7 +51,7 @@ class Served:
     def at(self, version: int, replicas: int = 3) -> None:
         """Sees to it that a version runs alone, with so many servers."""
         self.user.deploy(version, *_flags(replicas))
-        assert len(self.user.ready()) == replicas
+        wait(lambda: len(self.user.ready()) == replicas)
 
     def change(self, verb: str, *words: str, ending: bool = False) -> Callable[[], None]:
         """Gives what runs a verb; with `ending` it waits until the pods that end have ended."""
@@ -231,10 +231,10 @@ def test_a_server_that_hangs_for_a_moment_loses_nothing(served: Served) -> None:
 
     def pause() -> None:
         os.kill(server, signal.SIGSTOP)
-        time.sleep(5)
+        time.sleep(3)  # as many calls as may wait for one model
         os.kill(server, signal.SIGCONT)
 
-    served.lose_nothing_during("pause of 5 s (SIGSTOP, SIGCONT)", pause)
+    served.lose_nothing_during("pause of 3 s (SIGSTOP, SIGCONT)", pause)
 
 
 def test_all_of_it_were_calls_enough(served: Served) -> None:

@@ -45,7 +45,7 @@ def test_everything_is_done_with_the_rights_that_render_writes(user: User) -> No
     assert (status["current"]["bundle"], status["edited"]) == (next(iter(user.models.answers)), [])
     assert status["current"]["who"].endswith(":shipway")
     assert any("metrics" in note for note in status["notes"]) or _has_metrics(user)
-    user.deploy(2, *_ONE, "--canary", "50")
+    user.deploy(2, "--replicas", "2", "--canary", "50")
     assert user.status()["canary"]["bundle"].startswith(f"{NAME}:2@")
     user.change("promote")
     user.change("scale", "2-3")
@@ -65,7 +65,10 @@ def _has_metrics(user: User) -> bool:
 
 def test_ctrl_c_says_what_it_left_and_deploy_again_goes_on(user: User) -> None:
     user.deploy(1, *_ONE)
+    # What runs in the background of a shell ignores Ctrl-C, and so would all that it starts.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = user.start(*user.deploying(2, *_ONE))
+    signal.signal(signal.SIGINT, former)
     try:
         wait(lambda: len(user.pods()) == 2)
         process.send_signal(signal.SIGINT)
@@ -129,7 +132,8 @@ def test_steps_go_on_while_the_canary_is_no_worse(user: User, figures: list[Figu
     assert "no worse than the stable version" in said
     assert user.status()["current"]["bundle"].startswith(f"{NAME}:2@")
     assert len(user.pods("canary")) == 0
-    figures.append(Figure("--steps 50,100, a good version", "promoted"))
+    verdict = next(line for line in said.splitlines() if "no worse than" in line)
+    figures.append(Figure("--steps 50,100, a good version", f"promoted: {verdict}"))
 
 
 def test_steps_take_back_a_canary_that_is_slow(user: User, figures: list[Figure]) -> None:
@@ -165,7 +169,7 @@ def test_a_name_as_long_as_a_cluster_takes(user: User) -> None:
     done = user.deploy(1, *_ONE, "--name", name + "x" * 20, code=2)
     assert "--name" in done.stderr
     user.deploy(1, *_ONE, "--name", name)
-    user.deploy(2, *_ONE, "--name", name, "--canary", "50")
+    user.deploy(2, "--replicas", "2", "--name", name, "--canary", "50")
     user.change("promote", name=name)
     user.change("undeploy", name=name)
 

@@ -15,7 +15,7 @@ from shipway.deploy.kubernetes.kinds import KINDS, Object, kind_of
 from shipway.deploy.kubernetes.ownership import REPLICAS_MANAGER, hand_over
 from shipway.deploy.kubernetes.planning import Planner
 from shipway.deploy.kubernetes.steps import Apply, Await, AwaitEnd, Delete, KubernetesPlan, Step
-from shipway.deploy.kubernetes.trying import refuse_other
+from shipway.deploy.kubernetes.trying import begun_by_others, refuse_other
 from shipway.deploy.target import Cause, Outcome, Progress, Result, Tell
 from shipway.errors import Contested, Interrupted, ReleaseFailed, ShipwayError
 
@@ -109,10 +109,7 @@ class Carrier:
                 self.cluster.create(plan.record)
             except AlreadyThere as error:
                 run.is_recorded = False
-                raise Contested(
-                    f"somebody else has just begun release {plan.number} of {plan.name}",
-                    fix=f"shipway status {plan.name} shows it; plan again when it is done",
-                ) from error
+                raise begun_by_others(plan.name, plan.number) from error
             except ShipwayError:
                 run.is_recorded = False
                 raise
@@ -269,7 +266,9 @@ class Carrier:
             )
         state = "the cluster goes on by itself"
         if run.last is not None:
-            state = f"{run.last.ready} of {run.last.wanted} new servers are ready, {run.last.old} old ones run; {state}"
+            state = (
+                f"{run.last.ready} of {run.last.wanted} new servers are ready, {run.last.old} of the old run; {state}"
+            )
         verb = plan.reason.split()[0]
         back = f"shipway rollback {plan.name} goes back" if plan.back else f"shipway undeploy {plan.name} ends it"
         return Interrupted(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from shipway.deploy.canary import share
-from shipway.deploy.kubernetes.cluster import Cluster
+from shipway.deploy.kubernetes.cluster import AlreadyThere, Cluster
 from shipway.deploy.kubernetes.edits import (
     autoscaler_of,
     beside,
@@ -24,7 +24,7 @@ from shipway.deploy.kubernetes.kinds import Object
 from shipway.deploy.kubernetes.labels import deployment_name
 from shipway.deploy.kubernetes.situation import Situation, read_situation
 from shipway.deploy.kubernetes.steps import Apply, Await, AwaitEnd, Delete, KubernetesPlan, Step
-from shipway.deploy.kubernetes.trying import refuse_foreign, require_rights, to_prune, try_out
+from shipway.deploy.kubernetes.trying import begun_by_others, refuse_foreign, require_rights, to_prune, try_out
 from shipway.deploy.target import Change, Track
 from shipway.errors import Contested, UnknownRelease, UsageError
 
@@ -76,7 +76,7 @@ class Planner:
         situation = self.read(name, objects)
         given_up, notes = self._free(situation, override=force)
         plan = self._stable(situation, objects, _Release("deploy", image), force=force, given_up=given_up)
-        notes += self._on_autoscaler(objects) + _on_size(situation, objects)
+        notes += self.on_autoscaler(objects) + _on_size(situation, objects)
         return replace(plan, notes=(*notes, *plan.notes))
 
     def canary(self, name: str, objects: Sequence[Object], image: str, percent: int, *, force: bool) -> KubernetesPlan:
@@ -152,7 +152,7 @@ class Planner:
         given_up, notes = self._free(situation, override=False)
         release = _Release(f"promote {canary.number}", canary.record.image)
         plan = self._winning(situation, canary.objects, release, given_up)
-        notes += self._on_autoscaler(canary.objects)
+        notes += self.on_autoscaler(canary.objects)
         return replace(plan, notes=(*notes, *plan.notes))
 
     def scale(self, name: str, replicas: int, most: int | None, cpu_percent: int) -> KubernetesPlan:
@@ -177,7 +177,7 @@ class Planner:
         else:
             objects = between(current.objects, replicas, most, cpu_percent)
             reason = f"scale to {replicas}-{most}"
-            notes += self._on_autoscaler(objects)
+            notes += self.on_autoscaler(objects)
         plan = self._winning(situation, objects, _Release(reason, current.record.image), given_up)
         return replace(plan, notes=(*notes, *plan.notes))
 
@@ -311,7 +311,10 @@ class Planner:
             name, number, objects, reason=release.reason, image=release.image, who=self.cluster.who(),
             when=situation.now, track=release.track, percent=release.percent,
         )  # fmt: skip
-        self.cluster.create(record, dry_run=True)
+        try:
+            self.cluster.create(record, dry_run=True)
+        except AlreadyThere as error:
+            raise begun_by_others(name, number) from error
         require_rights(self.cluster, steps)
         return KubernetesPlan(
             name,
@@ -350,7 +353,8 @@ class Planner:
         notes = (f"{said} {verb} by {who} since {since}: this puts an end to it",)
         return tuple(each for each in situation.entries if each.result == "running"), notes
 
-    def _on_autoscaler(self, objects: Sequence[Object]) -> tuple[str, ...]:
+    def on_autoscaler(self, objects: Iterable[Object]) -> tuple[str, ...]:
+        """Says where an autoscaler among some objects cannot see any load."""
         missing = autoscaler_of(objects) is not None and not self.cluster.serves(METRICS_API)
         return (_NO_METRICS,) if missing else ()
 

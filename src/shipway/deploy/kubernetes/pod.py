@@ -163,17 +163,20 @@ def _probes(contract: Contract) -> Mapping[str, Document]:
             _probe(contract.ready, _STARTUP_PERIOD, 2, STARTUP_SECONDS // _STARTUP_PERIOD),
         ),
         "readinessProbe": Commented(
-            "Fails while the server cannot answer calls: it gets none then.", _probe(contract.ready, 5, 3, 3)
+            "Fails while the server cannot answer calls: it gets none then. A server that hangs gets no new call after "
+            "some six seconds.",
+            _probe(contract.ready, 2, 2, 3),
         ),
         "livenessProbe": Commented(
             f"Asks only whether the process is stuck, never about a model, and has more patience ({failures} failures "
-            f"{_LIVENESS_PERIOD} s apart) than the longest request needs: a restart mends no load.",
-            _probe(contract.live, _LIVENESS_PERIOD, 5, failures),
+            f"{_LIVENESS_PERIOD} s apart) than the longest request needs: a restart mends no load. What is stuck cannot "
+            "drain, so it is not waited for.",
+            {**_probe(contract.live, _LIVENESS_PERIOD, 5, failures), "terminationGracePeriodSeconds": 5},
         ),
     }
 
 
-def _probe(path: str, period: int, timeout: int, failures: int) -> Document:
+def _probe(path: str, period: int, timeout: int, failures: int) -> Mapping[str, Document]:
     return {
         "httpGet": {"path": path, "port": HTTP},
         "periodSeconds": period,

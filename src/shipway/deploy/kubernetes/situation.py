@@ -89,6 +89,11 @@ class Situation:
         Raises:
             UnknownRelease: there is none.
         """
+        if self.current is None and self.objects:
+            raise UnknownRelease(
+                f"{self.name} runs here, but shipway deploy did not release it: it has no history",
+                fix=f"shipway deploy it with --name {self.name} to take it over, or go on with kubectl",
+            )
         if self.current is None:
             raise UnknownRelease(f"there is no release {self.name} here", fix="shipway status lists what there is")
         return self.current
@@ -177,10 +182,7 @@ def read_situation(cluster: Cluster, name: str, now: datetime, used: Collection[
 
 
 def names_in(cluster: Cluster) -> tuple[str, ...]:
-    """Gives the names of all releases of which there is a Deployment or a record, sorted."""
-    things = [
-        *cluster.list(KINDS["Deployment"], OURS).items,
-        *cluster.list(KINDS["ConfigMap"], {**OURS, **RECORDS}).items,
-    ]
+    """Gives the names of all releases that are recorded, sorted; what `kubectl apply` alone has made is none."""
+    things = cluster.list(KINDS["ConfigMap"], {**OURS, **RECORDS}).items
     names = {str((thing["metadata"].get("labels") or {}).get(INSTANCE, "")) for thing in things}
     return tuple(sorted(names - {""}))

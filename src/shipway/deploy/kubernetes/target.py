@@ -134,7 +134,7 @@ class KubernetesTarget:
             self._progress(situation),
             address_of(name, self._cluster.namespace, live),
             self._edited(situation),
-            (*_running_notes(situation), *_autoscaler_notes(live), *node_port(live)),
+            (*_running_notes(situation), *self._autoscaler_notes(live), *node_port(live)),
         )
 
     def history(self, name: str) -> tuple[Record, ...]:
@@ -191,6 +191,10 @@ class KubernetesTarget:
             return now
         return progress(deployment, replica_sets, pods, Evidence(self._cluster).cause(deployment, replica_sets, pods))
 
+    def _autoscaler_notes(self, live: Iterable[Object]) -> tuple[str, ...]:
+        # The autoscaler itself says that it sees nothing only when it has looked, some 15 s after it was made.
+        return self._planner.on_autoscaler(live) or _limits_of(live)
+
     def _edited(self, situation: Situation) -> tuple[Change, ...]:
         """Compares with what was released; a canary's share of the servers is no edit."""
         current, canary = situation.require(), situation.canary
@@ -225,7 +229,8 @@ def _running_notes(situation: Situation) -> tuple[str, ...]:
     )
 
 
-def _autoscaler_notes(live: Iterable[Object]) -> tuple[str, ...]:
+def _limits_of(live: Iterable[Object]) -> tuple[str, ...]:
+    """Says what the cluster says of an autoscaler that cannot do its work."""
     autoscaler = autoscaler_of(live)
     if autoscaler is None:
         return ()

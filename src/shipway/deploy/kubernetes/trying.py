@@ -16,7 +16,15 @@ from shipway.deploy.kubernetes.steps import Await, AwaitEnd, Delete, Step
 from shipway.deploy.target import Change
 from shipway.errors import Contested, NotAllowed
 
-__all__ = ["changed_since", "refuse_foreign", "refuse_other", "require_rights", "to_prune", "try_out"]
+__all__ = [
+    "begun_by_others",
+    "changed_since",
+    "refuse_foreign",
+    "refuse_other",
+    "require_rights",
+    "to_prune",
+    "try_out",
+]
 
 
 def refuse_foreign(cluster: Cluster, situation: Situation, wanted: Iterable[Object]) -> None:
@@ -44,6 +52,14 @@ def refuse_other(live: Object, name: str) -> None:
             f"{what(live)} is there already and is not of release {name}: it is not touched",
             fix=f"release under another --name, or delete that {live['kind']} if nobody needs it",
         )
+
+
+def begun_by_others(name: str, number: int) -> Contested:
+    """Gives the error of who comes second: the record of a release is there already."""
+    return Contested(
+        f"somebody else has just begun release {number} of {name}",
+        fix=f"shipway status {name} shows it; plan again when it is done",
+    )
 
 
 def require_rights(cluster: Cluster, steps: Iterable[Step]) -> None:
