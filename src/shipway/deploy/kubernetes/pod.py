@@ -169,8 +169,8 @@ def _probes(contract: Contract) -> Mapping[str, Document]:
         ),
         "livenessProbe": Commented(
             f"Asks only whether the process is stuck, never about a model, and has more patience ({failures} failures "
-            f"{_LIVENESS_PERIOD} s apart) than the longest request needs: a restart mends no load. What is stuck cannot "
-            "drain, so it is not waited for.",
+            f"{_LIVENESS_PERIOD} s apart) than the longest request needs: a restart mends no load. What is stuck "
+            "cannot drain, so it is not waited for.",
             {**_probe(contract.live, _LIVENESS_PERIOD, 5, failures), "terminationGracePeriodSeconds": 5},
         ),
     }
