@@ -5,8 +5,8 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
-from fakes.app_folders import FOLDERS
 
+from fakes.app_folders import FOLDERS
 from shipway.apps.choose import choose
 from shipway.apps.files import collect
 from shipway.apps.find import find_candidates

@@ -5,10 +5,10 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
-from fakes.app_folders import FOLDERS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakes.app_folders import FOLDERS
 from shipway.apps.files import collect
 from shipway.apps.find import find_candidates
 from shipway.errors import ArtefactError
@@ -122,9 +122,28 @@ def test_what_no_parser_takes_is_told(text: str) -> None:
 
 
 _WORDS = st.sampled_from(
-    ["app", "=", "Flask", "(", ")", "from flask import Flask", "\n", "\n  ", "def f", ":", "return", ".", "app = Flask('x')",
-     "if __name__ == '__main__':", "class A", "async def g(scope, receive, send): ...", "import app", "lambda", ","]
-)  # fmt: skip
+    [
+        "app",
+        "=",
+        "Flask",
+        "(",
+        ")",
+        "from flask import Flask",
+        "\n",
+        "\n  ",
+        "def f",
+        ":",
+        "return",
+        ".",
+        "app = Flask('x')",
+        "if __name__ == '__main__':",
+        "class A",
+        "async def g(scope, receive, send): ...",
+        "import app",
+        "lambda",
+        ",",
+    ]
+)
 
 
 @settings(max_examples=150, deadline=None)
