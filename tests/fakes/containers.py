@@ -29,7 +29,7 @@ def image_of(bundle: BundleId) -> dict[str, Any]:
         "RepoDigests": [],
         "Config": {
             "Labels": {"io.shipway.bundle": str(bundle)},
-            "Entrypoint": ["/usr/bin/python3", "-m", "shipway.serving", "/models"],
+            "Entrypoint": ["/usr/bin/python3", "-P", "-m", "shipway.serving", "/models"],
         },
     }
 

@@ -108,7 +108,7 @@ def _served(session: Session, folder: Path) -> Iterator[socket.socket]:
     """Gives a connection to a server of that folder, which ends with the block."""
     from shipway.errors import MachineError
 
-    command = [sys.executable, "-m", "shipway.serving", str(folder), "--host", "127.0.0.1", "--port", "0"]
+    command = [sys.executable, "-P", "-m", "shipway.serving", str(folder), "--host", "127.0.0.1", "--port", "0"]
     environ = {**session.environ, "SHIPWAY_SERVER__LOG": "off", "SHIPWAY_SERVER__ALLOW_PICKLE": "true",
                "SHIPWAY_SERVER__METRICS_PORT": "0", "SHIPWAY_SERVER__DRAIN_SECONDS": "0"}  # fmt: skip
     with tempfile.TemporaryFile("a+b") as log:

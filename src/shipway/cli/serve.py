@@ -77,7 +77,7 @@ def _serve_app(session: Session, bundles: Sequence[Bundle], server: Server) -> N
     check_trusted(bundles[0], allowed=server.allow_pickle)
     config = config_file(session.config, session.environ, Path.cwd())
     with tempfile.TemporaryDirectory(prefix="shipway-serve-") as folder:
-        command = [sys.executable, "-m", "shipway.serving", str(write_folder(bundles[0], Path(folder)))]
+        command = [sys.executable, "-P", "-m", "shipway.serving", str(write_folder(bundles[0], Path(folder)))]
         command += ["--host", server.host, "--port", str(server.port)]
         command += ["--config", str(config.absolute())] if config else []
         quiet = {"SHIPWAY_SERVER__LOG": "off"} if session.out.quiet else {}

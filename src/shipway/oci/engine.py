@@ -11,7 +11,7 @@ from pathlib import Path
 from shipway.errors import MachineError, MissingDependency
 from shipway.spec.contract import Contract
 
-__all__ = ["TOOLS", "Engine", "Lines", "Program", "find_engine", "hardening", "run_command"]
+__all__ = ["TOOLS", "Engine", "Lines", "Program", "find_engine", "hardening", "run_command", "run_program"]
 
 TOOLS = ("docker", "podman")
 _SECONDS = 600
@@ -87,7 +87,7 @@ def find_engine(tools: Sequence[str] = TOOLS, program: Program | None = None) ->
         MissingDependency: none is installed.
         MachineError: one is installed, and its daemon does not answer.
     """
-    run = program or _run
+    run = program or run_program
     silent = []
     for tool in tools:
         try:
@@ -143,7 +143,17 @@ def hardening(memory: str, *, processes: int = 256) -> list[str]:
     ]  # fmt: skip
 
 
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - the words are ours, the names checked
-        command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=_SECONDS, check=False
-    )
+def run_program(command: Sequence[str], seconds: float = _SECONDS) -> subprocess.CompletedProcess[str]:
+    """Runs a command, and gives what it wrote and how it ended.
+
+    Raises:
+        FileNotFoundError: the program is not installed.
+        MachineError: it does not end in time.
+    """
+    try:
+        return subprocess.run(  # noqa: S603 - the words are ours, the names checked
+            command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        words = " ".join(command[:2])
+        raise MachineError(f"{words} did not end within {seconds:.0f} s", fix=f"{command[0]} info") from error

@@ -106,5 +106,8 @@ class Contract:
         return settings | ({"SHIPWAY_SERVER__ALLOW_PICKLE": "true"} if self.allow_pickle else {})
 
     def command(self, python: str) -> tuple[str, ...]:
-        """Gives the command line that starts the server with `python`, without a shell."""
-        return (python, "-m", "shipway.serving", self.models)
+        """Gives the command line that starts the server with `python`, without a shell.
+
+        With `-P`, since an app's folder is the working directory: no module of its own takes the place of the server's.
+        """
+        return (python, "-P", "-m", "shipway.serving", self.models)

@@ -99,6 +99,17 @@ SOURCE = (
         "warning", "CronJob",
     ),
     Case(
+        "monkey-patch", "app.py:4",
+        app("from gevent import monkey\nmonkey.patch_all()\n"),
+        app("from gevent import monkey\nif __name__ == '__main__':\n    monkey.patch_all()\n"),
+        "error", "remove it",
+    ),
+    Case(
+        "monkey-patch", "app.py:4",
+        app("import eventlet\neventlet.monkey_patch()\n"), app("import eventlet\n"),
+        "error", "on threads",
+    ),
+    Case(
         "secret", "app.py:3",
         app("app.secret_key = 'hunter2hunter2'\n"), app("import os\napp.secret_key = os.environ['SECRET_KEY']\n"),
         "warning", 'os.environ["SECRET_KEY"]',
@@ -251,6 +262,11 @@ LISTED = (
         "unpinned", "requirements.txt:1",
         {**app(""), "requirements.txt": "flask>=2\n"}, {**app(""), "requirements.txt": "flask==3.1.0\n"},
         "warning", "flask==3.1.0",
+    ),
+    Case(
+        "unpinned", "requirements.txt:1",
+        {**app(""), "requirements.txt": "flask[async]\n"}, {**app(""), "requirements.txt": "flask[async]==3.1.0\n"},
+        "warning", "flask[async]==3.1.0",
     ),
     Case(
         "not-listed", "app.py:3",

@@ -24,7 +24,7 @@ from shipway.deploy.kubernetes.kinds import KINDS
 from shipway.deploy.kubernetes.steps import Await, Delete
 from shipway.deploy.kubernetes.target import KubernetesTarget
 from shipway.deploy.target import Order, Outcome, Plan, Progress, Target
-from shipway.errors import Contested, Interrupted, ReleaseFailed, UnknownRelease, UsageError
+from shipway.errors import Contested, Interrupted, ReleaseFailed, TargetError, UnknownRelease, UsageError
 from shipway.spec.settings import Kubernetes
 
 REGISTRY = "127.0.0.1:5000"
@@ -378,6 +378,63 @@ class Overtaken(Api):
 def test_who_is_overtaken_while_planning_is_told_so() -> None:
     with Overtaken().target() as target, pytest.raises(Contested, match="somebody else has just begun release 1"):
         target.plan(Order(RELEASE))
+
+
+class Seized(Api):
+    """A cluster on which somebody else takes a field between the plan and the first object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.marked: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method not in {"PATCH", "POST"} or "reviews" in request.url.path:
+            return super().__call__(request)
+        if "release-1" in request.url.path:
+            self.marked.append(json.loads(request.content)["metadata"]["annotations"]["io.shipway/result"])
+        elif request.method == "PATCH" and "dryRun" not in request.url.params:
+            cause = {"reason": "FieldManagerConflict", "field": ".spec.x", "message": 'conflict with "somebody"'}
+            status = {"kind": "Status", "reason": "Conflict", "code": 409, "details": {"causes": [cause]}}
+            return httpx.Response(409, json=status)
+        return httpx.Response(200, content=request.content)
+
+
+def test_a_field_that_is_taken_between_plan_and_apply_is_said_with_what_is_left() -> None:
+    api = Seized()
+    with api.target() as target:
+        plan = target.plan(Order(RELEASE))
+        with pytest.raises(Contested) as caught:
+            target.carry_out(plan, quietly)
+    assert "spec.x belongs to somebody; release 1 of diabetes is unfinished" in caught.value.message
+    assert "--force" in caught.value.fix
+    assert "the same command goes on" in caught.value.fix
+    assert api.marked == ["interrupted"]
+
+
+class Cut(Seized):
+    """A cluster whose connection is cut after it has made the record, before it says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: dict[str, Any] = {}
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET" and self.made and request.url.path.endswith("/diabetes-release-1"):
+            return httpx.Response(200, json=self.made)
+        is_record = request.method == "POST" and request.url.path.endswith("/configmaps")
+        if is_record and "dryRun" not in request.url.params:
+            self.made = json.loads(request.content)
+            raise httpx.ReadError("cut")
+        return super().__call__(request)
+
+
+def test_a_record_whose_answer_was_lost_does_not_hold_up_the_next_release() -> None:
+    api = Cut()
+    with api.target() as target:
+        plan = target.plan(Order(RELEASE))
+        with pytest.raises(TargetError, match="broke"):
+            target.carry_out(plan, quietly)
+    assert api.marked == ["failed"]
 
 
 def test_who_takes_down_a_release_that_is_being_rolled_out_is_told_so() -> None:

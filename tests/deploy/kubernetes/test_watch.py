@@ -132,6 +132,31 @@ def test_a_missing_right_is_told_at_once() -> None:
         names_until(api, {"a"})
 
 
+def test_a_kind_that_may_not_be_read_is_told_though_another_is_heard_of_later() -> None:
+    status = {"kind": "Status", "reason": "Forbidden", "message": 'User "u" cannot list resource "pods"', "code": 403}
+    refused, heard, listed = threading.Event(), threading.Event(), Api([listing()], [stream()])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/pods"):
+            refused.set()
+            return httpx.Response(403, json=status)
+        refused.wait(5)
+        time.sleep(0.05)
+        if "watch" in request.url.params:
+            heard.set()
+        return listed(request)
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    cluster = Cluster(Access("https://x.test", "models", "dev", User()), client, sleep=lambda _: None)
+    try:
+        with Watch(cluster, ("Pod", "Deployment"), {}, patience=1) as watch:
+            assert heard.wait(5)
+            with pytest.raises(NotAllowed, match="list pods"):
+                next(watch.views())
+    finally:
+        listed.end.set()
+
+
 def test_its_threads_end_with_it() -> None:
     before = set(threading.enumerate())
     api = Api([listing(pod("a", 1))], [stream()])

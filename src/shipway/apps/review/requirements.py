@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from shipway.apps.distributions import distribution_of
 from shipway.apps.imports import Import, find_imports, unlisted
-from shipway.apps.requirements import Requirements, installed_versions, misspelt, read_requirements
+from shipway.apps.requirements import Listed, Requirements, installed_versions, misspelt, read_requirements
 from shipway.apps.review.facts import FolderFacts
 from shipway.apps.review.finding import Finding
 from shipway.errors import ArtefactError
@@ -68,7 +68,7 @@ def check_requirements(requirements: Requirements, python: Mapping[str, str], fa
             continue
         if not one.pinned:
             what = f"{one.text} is not pinned: a build of another day is another program"
-            yield Finding("unpinned", one.where, what, f"write {_pin(one.name, facts)}", "warning")
+            yield Finding("unpinned", one.where, what, f"write {_pin(one.name, facts, _extras(one))}", "warning")
         needs = {one.name, *installed_versions([one.text])}
         if one.name in facts.installed and one.name not in _TOOLS and not used & needs:
             what = f"{one.name} is listed, and nothing imports it"
@@ -83,8 +83,13 @@ def _no_file(imports: tuple[Import, ...], facts: FolderFacts) -> Iterator[Findin
         yield Finding("no-requirements", REQUIREMENTS, what, f"write {REQUIREMENTS} with: {lines}", "error")
 
 
-def _pin(name: str, facts: FolderFacts) -> str:
+def _extras(one: Listed) -> str:
+    extras = re.match(r"[\w.-]+(\[[^\]]*\])", one.text)
+    return extras[1] if extras else ""
+
+
+def _pin(name: str, facts: FolderFacts, extras: str = "") -> str:
     """Gives a requirement of the version that saved the folder's models, else of the one that is installed here."""
     saved = {version for model in facts.models for version in model.versions} if name == _SKLEARN else set()
     version = saved.pop() if len(saved) == 1 else facts.installed.get(name, "VERSION")
-    return f"{name}=={version}"
+    return f"{name}{extras}=={version}"

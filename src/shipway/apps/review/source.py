@@ -24,6 +24,7 @@ _STARTERS = {
     "threading.Timer": "a thread",
 }
 _STARTED = frozenset({"multiprocessing.Process", "threading.Thread", "threading.Timer"})
+_PATCHERS = re.compile(r"(?:gevent\.monkey\.patch_\w+|eventlet\.(?:patcher\.)?monkey_patch)")
 _SECRET = re.compile(r"(?:.*_)?(?:secret|secret_key|password|passwd|api_key|apikey|token|access_key)", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"(?:<.*>|x+|\.+|\W*|.*\s.*)")
 _AWS = re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")
@@ -121,6 +122,9 @@ def _at_import(module: Module) -> Iterator[Finding]:
             what = f"{text_of(call)} trains when the module is imported: at each start, in each process"
             fix = "train in a script of its own, save with joblib.dump, and load the file here"
             yield Finding("train-at-import", where, what, fix, "note")
+        elif _PATCHERS.fullmatch(meaning):
+            what = f"{text_of(call)} replaces Python's sockets and threads, which the server needs: it never gets ready"
+            yield Finding("monkey-patch", where, what, "remove it: Shipway calls the app on threads", "error")
         elif meaning in _STARTERS and (meaning not in _STARTED or _is_started(module, call)):
             what = f"{text_of(call)} starts {_STARTERS[meaning]} when the module is imported: once in each process"
             fix = "start it in a deployment of its own, or at the framework's start-up event"

@@ -21,12 +21,12 @@ from shipway.deploy.docker.record import (
     decode_history,
 )
 from shipway.deploy.target import Track
-from shipway.errors import Contested, PortInUse, TargetError, UsageError
+from shipway.errors import Contested, MachineError, PortInUse, TargetError, UsageError
 from shipway.oci.engine import Engine
 
 __all__ = ["Container", "Containers", "ImageFacts", "network_of"]
 
-_SERVING = ("-m", "shipway.serving")
+_SERVING = ("-P", "-m", "shipway.serving")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class Containers:
         found = self._json(inspected.stdout)[0]
         config = found.get("Config") or {}
         bundle, entrypoint = (config.get("Labels") or {}).get(BUNDLE_LABEL), config.get("Entrypoint") or []
-        if not bundle or tuple(entrypoint[1:3]) != _SERVING:
+        if not bundle or tuple(entrypoint[1:4]) != _SERVING:
             raise UsageError(f"{name} is no image of Shipway's", fix=f"make one: shipway build REF --tag {name} --load")
         digests = [text.partition("@")[2] for text in found.get("RepoDigests") or []]
         digest = f"@{digests[0]}" if digests and "@" not in name else ""
@@ -217,10 +217,8 @@ class Containers:
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         try:
             return self._engine.program([self.tool, *arguments])
-        except subprocess.TimeoutExpired as error:
-            raise TargetError(
-                f"{self.tool} {arguments[0]} did not end within {error.timeout:.0f} s", fix=f"{self.tool} info"
-            ) from error
+        except MachineError as error:  # it does not end
+            raise TargetError(error.message, fix=error.fix) from error
 
     def _call(self, *arguments: str) -> str:
         done = self._run(*arguments)

@@ -97,7 +97,8 @@ class Carrier:
         except (Interrupted, ReleaseFailed):
             raise
         except ShipwayError as error:
-            raise self._broken(run, error) from error
+            self._add_state(run, error)
+            raise
         return self._outcome(plan, plan.number, begin, run.notes)
 
     def _begin(self, run: _Run) -> None:
@@ -111,11 +112,18 @@ class Carrier:
                 run.is_recorded = False
                 raise begun_by_others(plan.name, plan.number) from error
             except ShipwayError:
-                run.is_recorded = False
+                run.is_recorded = self._is_there(plan.record)
                 raise
         for entry in plan.given_up:
             self._mark(entry.name, "interrupted")
         run.is_begun = True
+
+    def _is_there(self, record: Object) -> bool:
+        """Whether a record was made after all, though the answer that says so was lost."""
+        with suppress(ShipwayError):
+            live = self.cluster.get(KINDS["ConfigMap"], record["metadata"]["name"])
+            return live is not None and live.get("data") == record["data"]
+        return False
 
     def _take(self, run: _Run, step: Step) -> None:
         plan = run.plan
@@ -276,20 +284,18 @@ class Carrier:
             fix=f"shipway {'deploy' if verb == 'canary' else verb} again finishes it, {back}",
         )
 
-    def _broken(self, run: _Run, error: ShipwayError) -> ShipwayError:
-        """Gives an error with what it left."""
+    def _add_state(self, run: _Run, error: ShipwayError) -> None:
+        """Adds to an error what it left."""
         if not run.is_begun:
             self._try_to_mark(run, "failed")
-            return error
+            return
         if isinstance(error, Superseded):
-            return error
+            return
         self._try_to_mark(run, "interrupted")
         made = f"release {run.plan.number}" if run.plan.number else run.plan.reason
         again = f"shipway status {run.plan.name} shows what there is; the same command goes on"
-        return type(error)(
-            f"{error.message}; {made} of {run.plan.name} is unfinished",
-            fix=f"{error.fix}; {again}" if error.fix else again,
-        )
+        error.message = f"{error.message}; {made} of {run.plan.name} is unfinished"
+        error.fix = f"{error.fix}; {again}" if error.fix else again
 
     def _outcome(self, plan: KubernetesPlan, number: int, begin: float, notes: list[str]) -> Outcome:
         address = ""

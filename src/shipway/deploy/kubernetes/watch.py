@@ -51,8 +51,9 @@ class Watch:
         self._changed = threading.Condition()
         self._objects: dict[str, dict[str, Object]] = {}
         self._news = 0
-        self._heard = time.monotonic()
-        self._error: ShipwayError | None = None
+        # By kind, or one that is well would hide another that is not.
+        self._heard = dict.fromkeys(self._kinds, time.monotonic())
+        self._errors: dict[Kind, ShipwayError] = {}
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
         self._open = ExitStack()
@@ -95,9 +96,10 @@ class Watch:
                 self._ended.wait(_SETTLE)
 
     def _check(self, *, known: bool) -> None:
-        silent = time.monotonic() - self._heard
-        if self._error is not None and (isinstance(self._error, NotAllowed) or silent > self._patience):
-            raise self._error
+        silent = time.monotonic() - min(self._heard.values())
+        for kind, error in self._errors.items():
+            if isinstance(error, NotAllowed) or time.monotonic() - self._heard[kind] > self._patience:
+                raise error
         if not known and silent > self._patience:
             raise TargetError("the cluster does not answer", fix="try again")
 
@@ -110,14 +112,14 @@ class Watch:
             except Expired:
                 continue
             except ShipwayError as error:
-                self._fail(error)
+                self._fail(kind, error)
                 if isinstance(error, NotAllowed):
                     return
                 self._ended.wait(_RETRY)
             except Exception as error:
                 if self._ended.is_set():
                     return  # the client was closed under it
-                self._fail(TargetError(f"watching {kind.plural} broke: {error}"))
+                self._fail(kind, TargetError(f"watching {kind.plural} broke: {error}"))
                 self._ended.wait(_RETRY)
 
     def _follow(self, kind: Kind, version: str) -> None:
@@ -131,21 +133,22 @@ class Watch:
                     self._objects[kind.kind].pop(name, None)
                 else:
                     self._objects[kind.kind][name] = event.object
-                self._tell()
+                self._tell(kind)
         with self._changed:
-            self._heard = time.monotonic()
+            self._heard[kind] = time.monotonic()
 
     def _replace(self, kind: Kind, items: Sequence[Object]) -> None:
         with self._changed:
             self._objects[kind.kind] = {str(item["metadata"]["name"]): item for item in items}
-            self._tell()
+            self._tell(kind)
 
-    def _tell(self) -> None:
+    def _tell(self, kind: Kind) -> None:
         self._news += 1
-        self._heard, self._error = time.monotonic(), None
+        self._heard[kind] = time.monotonic()
+        self._errors.pop(kind, None)
         self._changed.notify_all()
 
-    def _fail(self, error: ShipwayError) -> None:
+    def _fail(self, kind: Kind, error: ShipwayError) -> None:
         with self._changed:
-            self._error = error
+            self._errors[kind] = error
             self._changed.notify_all()
