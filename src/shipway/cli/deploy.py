@@ -87,7 +87,7 @@ def command(
         order = Order(release, canary=walked[0] if walked else canary, force=force)
         plan = place.plan(order)
         show_plan(session, plan)
-        if dry_run or plan.is_empty:
+        if dry_run or (plan.is_empty and not walked):  # steps go on from where they were broken off
             session.out.facts(plan_facts(plan), "" if dry_run else f"{plan.name} runs this already: nothing to do")
             return
         confirm(plan, yes=yes)
@@ -98,9 +98,9 @@ def command(
             outcome = place.carry_out(plan, tell, restore=not no_rollback)
         show_outcome(session, plan, outcome)
         if canary is not None:
-            name = plan.name
+            where = f"{plan.name} --on {target}"
             session.out.say(
-                f"next: shipway promote {name} lets it replace the old version, shipway rollback {name} ends it"
+                f"next: shipway promote {where} lets it replace the old version, shipway rollback {where} ends it"
             )
 
 

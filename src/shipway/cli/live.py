@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
 from shipway.cli.output import Output, count
 
 if TYPE_CHECKING:
@@ -70,8 +72,8 @@ class _Picture:
         if progress.cause:
             lines.append(f"  {out.style('!', 'red' if progress.cause.final else 'yellow')} {progress.cause.what}")
         limit = _terminal_width()
-        # A line that the terminal breaks in two would be cleared by half.
-        return [line if len(line) < limit or out.colour else line[: limit - 1] for line in lines]
+        # A line that the terminal breaks in two would be cleared by half; one that is cut goes without its colours.
+        return [line if len(text := click.unstyle(line)) < limit else text[: limit - 1] for line in lines]
 
     def _dot(self, one: Instance) -> str:
         return self._out.style("●", "green") if one.ready else self._out.style("○", "yellow")

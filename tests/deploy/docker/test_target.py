@@ -318,6 +318,16 @@ def test_a_relay_that_is_gone_is_made_again_and_one_that_was_stopped_is_started(
         assert relay.status == "running"
 
 
+def test_the_same_release_again_starts_a_relay_that_was_stopped(fake: FakeContainers) -> None:
+    deploy(fake)
+    fake.program(["docker", "stop", "diabetes"])
+    deploy(fake)
+    relay = fake.find("diabetes")
+    assert relay
+    assert relay.status == "running"
+    assert fake.names == {"diabetes", "diabetes-1-1", "diabetes-1-2"}
+
+
 def test_a_canary_says_what_share_it_can_have(fake: FakeContainers) -> None:
     deploy(fake, replicas=3)
     plan = open_target(fake, replicas=3).plan(Order(a_release(2), 10))

@@ -92,7 +92,7 @@ def make_plan(
     )
     changes = (
         *([] if has_network else [Change("create", f"network {network_of(state.name)}")]),
-        *([] if state.relay else [Change("create", f"container {state.name}")]),
+        *_relay_change(state),
         *_release_change(state, wanted, number),
         *(Change("create", f"container {start.name}") for start in starts),
         *(Change("keep", f"container {one.name}") for one in kept),
@@ -129,6 +129,13 @@ def plan_end(state: State) -> DockerPlan:
 def _free_names(state: State, number: int, taken: set[str]) -> Iterator[str]:
     used = taken | {one.name for one in state.servers}
     return (name for index in from_one(1) if (name := f"{state.name}-{number}-{index}") not in used)
+
+
+def _relay_change(state: State) -> list[Change]:
+    """Says what becomes of the relay: it is made where it is gone, and started where it was stopped."""
+    if state.relay and state.relay.runs:
+        return []
+    return [Change("update" if state.relay else "create", f"container {state.name}")]
 
 
 def _release_change(state: State, wanted: Sequence[Wanted], number: int) -> list[Change]:

@@ -152,7 +152,7 @@ class DockerTarget:
         if current is None or state.canary or state.arriving:
             what = "a canary runs beside it" if state.canary else "its last release is not complete"
             raise UsageError(
-                f"{name} cannot be scaled: {what}", fix=f"shipway promote {name} or shipway rollback {name} first"
+                f"{name} cannot be scaled: {what}", fix=f"shipway promote {name} --on docker, or shipway rollback {name} --on docker, first"
             )
         return self._plan(state, [Wanted(current, "stable", replicas)], f"scale to {replicas}")
 
@@ -252,7 +252,7 @@ class DockerTarget:
             host, _, port = state.address.rpartition(":")
             raise UsageError(
                 f"{state.name} listens on {state.address}, and not on {wanted}",
-                fix=f"--port {port} (deploy.docker.host is {host}), or shipway undeploy {state.name} first",
+                fix=f"--port {port} (deploy.docker.host is {host}), or shipway undeploy {state.name} --on docker first",
             )
 
     def _entry(self, state: State, runs: Running, reason: str) -> Entry:
@@ -273,7 +273,7 @@ def _notes(state: State) -> Iterator[str]:
     if state.arriving and not state.lock:
         yield (
             f"release {state.arriving.number} was broken off: the same deploy again completes it, "
-            f"shipway rollback {state.name} takes it back"
+            f"shipway rollback {state.name} --on docker takes it back"
         )
     for one in state.leftovers:
         yield f"{one.name} is what failed of release {one.number}; the next release removes it"
