@@ -98,6 +98,30 @@ def test_a_canary_and_steps_exclude_each_other(stocked: Shell, place: FakeTarget
     deploy(stocked, "--yes", "--steps", "25,100", "--canary", "25").refusal(2)
 
 
+def test_steps_that_were_broken_off_go_on_from_the_canary_that_runs(stocked: Shell, place: FakeTarget) -> None:
+    released(place, 1)
+    deploy(stocked, "--yes", "--canary", "25")
+    before = place.status("diabetes").current.bundle
+    ran = deploy(stocked, "--yes", "--steps", "25,100", "--step-seconds", "1")
+    assert ran.code == 0, ran.err
+    assert place.status("diabetes").canary is None
+    assert place.status("diabetes").current.bundle != before
+
+
+def test_steps_take_back_by_themselves(stocked: Shell, place: FakeTarget) -> None:
+    assert "--canary" in deploy(stocked, "--yes", "--steps", "25,100", "--no-rollback").refusal(2)
+
+
+def test_a_dry_run_builds_nothing(stocked: Shell, place: FakeTarget) -> None:
+    said = stocked("deploy", "diabetes", "--to", "docker", "--build", "--dry-run").refusal(2)
+    assert "--dry-run builds no image" in said
+
+
+def test_what_a_canary_says_to_do_next_names_the_target(stocked: Shell, place: FakeTarget) -> None:
+    released(place, 1)
+    assert "shipway promote diabetes --on kubernetes" in deploy(stocked, "--yes", "--canary", "25").err
+
+
 def test_an_image_has_to_be_named(stocked: Shell, place: FakeTarget) -> None:
     assert "--image" in stocked("deploy", "diabetes", "--to", "kubernetes", "--yes").refusal(2)
 

@@ -67,17 +67,13 @@ def command(
     **flags: Any,
 ) -> None:
     """Releases the bundle REF on a target: shows what changes, asks, and watches until it is healthy."""
-    from shipway.deploy.canary import read_steps
     from shipway.deploy.target import Order
-    from shipway.errors import UsageError
 
-    if canary is not None and steps is not None:
-        raise UsageError("--canary and --steps cannot both be", fix="--steps 25,50,100 begins with a canary of 25 %")
-    walked = read_steps(steps) if steps is not None else ()
+    walked = _read_steps(steps, canary, no_rollback=no_rollback)
     bundle = session.bundle(ref)
     named = image or (ref.removeprefix("oci://") if ref.startswith("oci://") else "")
-    if build and dry_run and named:
-        chosen = named  # nothing is built to be looked at
+    if build and dry_run:
+        chosen = _unbuilt(named)
     else:
         chosen = _choose_image(
             session, bundle, target, named, build=build, base=base, check=not no_check, insecure=insecure
@@ -104,6 +100,20 @@ def command(
             )
 
 
+def _read_steps(steps: str | None, canary: int | None, *, no_rollback: bool) -> tuple[int, ...]:
+    """Gives the steps of a canary; none where there is no `--steps`."""
+    from shipway.deploy.canary import read_steps
+    from shipway.errors import UsageError
+
+    if steps is None:
+        return ()
+    if canary is not None:
+        raise UsageError("--canary and --steps cannot both be", fix="--steps 25,50,100 begins with a canary of 25 %")
+    if no_rollback:
+        raise UsageError("--steps takes back what is worse by itself", fix="--canary 25 --no-rollback leaves it there")
+    return read_steps(steps)
+
+
 def _walk(session: Session, place: Target, order: Order, steps: tuple[int, ...], plan: Plan, seconds: int) -> None:
     from dataclasses import replace
 
@@ -112,6 +122,15 @@ def _walk(session: Session, place: Target, order: Order, steps: tuple[int, ...],
     with watched(session.out, plan) as tell:
         outcome = walk(place, order, steps, seconds=seconds, tell=tell, say=session.out.say)
     show_outcome(session, replace(plan, reason=f"deploy in steps of {', '.join(map(str, steps))} %"), outcome)
+
+
+def _unbuilt(named: str) -> str:
+    """Gives the image that a dry run shows, for which nothing is built."""
+    from shipway.errors import UsageError
+
+    if not named:
+        raise UsageError("--dry-run builds no image, and none is named", fix="--image NAME of one that is there")
+    return named
 
 
 def _choose_image(
