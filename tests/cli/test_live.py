@@ -14,6 +14,20 @@ PROGRESS = Progress(
 )
 
 
+def test_what_is_said_in_between_is_not_drawn_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    up = "\x1b[1A"
+    with watched(Output(), Plan("diabetes", "deploy", 1, ())) as live:
+        live(PROGRESS)
+        live(PROGRESS)
+        assert up in capsys.readouterr().err
+        live.settle()
+        live(PROGRESS)
+        assert up not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("colour", [True, False])
 def test_no_line_is_broken_in_two_by_the_terminal(
     colour: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

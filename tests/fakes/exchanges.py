@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
-from shipway.deploy.kubernetes.access import Access, User
-from shipway.deploy.kubernetes.cluster import Cluster
+from shipway.deploy.kubernetes.api.access import Access, User
+from shipway.deploy.kubernetes.api.cluster import Cluster
 
 __all__ = ["EXCHANGES", "Recorder", "Replay", "seen"]
 

@@ -119,8 +119,13 @@ def _walk(session: Session, place: Target, order: Order, steps: tuple[int, ...],
 
     from shipway.deploy.canary import walk
 
-    with watched(session.out, plan) as tell:
-        outcome = walk(place, order, steps, seconds=seconds, tell=tell, say=session.out.say)
+    with watched(session.out, plan) as live:
+
+        def say(sentence: str) -> None:
+            live.settle()
+            session.out.say(sentence)
+
+        outcome = walk(place, order, steps, seconds=seconds, tell=live, say=say)
     show_outcome(session, replace(plan, reason=f"deploy in steps of {', '.join(map(str, steps))} %"), outcome)
 
 

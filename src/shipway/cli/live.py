@@ -13,26 +13,36 @@ import click
 from shipway.cli.output import Output, count
 
 if TYPE_CHECKING:
-    from shipway.deploy.target import Instance, Plan, Progress, Tell
+    from shipway.deploy.target import Instance, Plan, Progress
 
-__all__ = ["watched"]
+__all__ = ["Live", "summary", "watched"]
 
 _MOST_INSTANCES = 12
 _CLEAR_LINE, _UP = "\x1b[2K", "\x1b[1A"
 
 
+class Live:
+    """What a target tells its progress to. This one shows nothing."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Shows how far it is."""
+
+    def settle(self) -> None:
+        """Leaves what is shown where it is: what is said now stands below it, and is not drawn over."""
+
+
 @contextmanager
-def watched(out: Output, plan: Plan) -> Iterator[Tell]:
+def watched(out: Output, plan: Plan) -> Iterator[Live]:
     """Gives what a target tells its progress to, while its block runs; what was shown last stays on the screen."""
     if out.quiet:
-        yield lambda progress: None  # noqa: ARG005
+        yield Live()
     elif sys.stderr.isatty():
         yield _Picture(out, plan.name)
     else:
         yield _Lines(out, plan.name)
 
 
-class _Lines:
+class _Lines(Live):
     def __init__(self, out: Output, name: str) -> None:
         self._out, self._name = out, name
         self._last = ""
@@ -46,7 +56,7 @@ class _Lines:
             self._last = line
 
 
-class _Picture:
+class _Picture(Live):
     def __init__(self, out: Output, name: str) -> None:
         self._out, self._name = out, name
         self._shown = 0
@@ -58,6 +68,9 @@ class _Picture:
         sys.stderr.write(back + "".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
         self._shown = len(lines)
+
+    def settle(self) -> None:
+        self._shown = 0
 
     def _draw(self, progress: Progress) -> list[str]:
         out = self._out

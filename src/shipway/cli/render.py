@@ -54,7 +54,7 @@ def command(
 
 
 def _rights(session: Session, flags: Mapping[str, Any], account: str | None) -> Mapping[str, str]:
-    from shipway.deploy.kubernetes.rbac import ACCOUNT
+    from shipway.deploy.kubernetes.objects.rbac import ACCOUNT
     from shipway.deploy.targets import render_rbac
 
     options = session.resolve(target_flags("kubernetes", flags)).settings.deploy.kubernetes
@@ -76,7 +76,7 @@ def _refuse(flags: Mapping[str, Any], allowed: set[str], **others: Any) -> None:
 def _write(session: Session, files: Mapping[str, str], output: Path | None, **facts: Any) -> None:
     """Prints the files, or writes them into a folder and says how to apply it."""
     from shipway.deploy.files import write_files
-    from shipway.deploy.kubernetes.render import KUSTOMIZATION
+    from shipway.deploy.kubernetes.objects.render import KUSTOMIZATION
 
     facts |= {"folder": output and str(output), "files": files}
     if output is None:

@@ -90,7 +90,7 @@ def open_target(session: Session, name: str, settings: Deploy) -> Iterator[Targe
         yield DockerTarget(find_engine(), settings.docker, who=who)
         return
     from shipway.cli.environment import kubeconfig_files
-    from shipway.deploy.kubernetes.kubeconfig import read_access
+    from shipway.deploy.kubernetes.api.kubeconfig import read_access
     from shipway.deploy.kubernetes.target import KubernetesTarget
 
     access = read_access(

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from shipway.deploy.compose import render as render_compose
-from shipway.deploy.kubernetes.rbac import ACCOUNT
-from shipway.deploy.kubernetes.rbac import rbac as rbac_of_kubernetes
-from shipway.deploy.kubernetes.render import render as render_kubernetes
+from shipway.deploy.kubernetes.objects.rbac import ACCOUNT
+from shipway.deploy.kubernetes.objects.rbac import rbac as rbac_of_kubernetes
+from shipway.deploy.kubernetes.objects.render import render as render_kubernetes
 from shipway.deploy.yaml import Commented, Document, emit
 from shipway.errors import UsageError
 from shipway.spec.release import Release

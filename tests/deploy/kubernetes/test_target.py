@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from fakes.exchanges import EXCHANGES, Replay, seen
 from fakes.releases import RELEASE
 from fakes.scenarios import SCENARIOS, quietly, release
-from shipway.deploy.kubernetes.access import Access, User
-from shipway.deploy.kubernetes.cluster import Cluster
-from shipway.deploy.kubernetes.edits import APPLIED
-from shipway.deploy.kubernetes.kinds import KINDS
-from shipway.deploy.kubernetes.steps import Await, Delete
+from shipway.deploy.kubernetes.api.access import Access, User
+from shipway.deploy.kubernetes.api.cluster import Cluster
+from shipway.deploy.kubernetes.api.kinds import KINDS
+from shipway.deploy.kubernetes.plans.edits import APPLIED
+from shipway.deploy.kubernetes.plans.steps import Await, Delete
 from shipway.deploy.kubernetes.target import KubernetesTarget
 from shipway.deploy.target import Order, Outcome, Plan, Progress, Target
 from shipway.errors import Contested, Interrupted, ReleaseFailed, TargetError, UnknownRelease, UsageError

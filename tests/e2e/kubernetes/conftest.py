@@ -27,12 +27,12 @@ from e2e.kubernetes.user import NAME, Models, User, wait
 from e2e.registry_program import running_registry
 from shipway.bundle.pack import PackRequest, pack
 from shipway.bundle.store import Store
-from shipway.deploy.kubernetes.access import Access
-from shipway.deploy.kubernetes.cluster import Cluster
-from shipway.deploy.kubernetes.credentials import read_pem
-from shipway.deploy.kubernetes.kinds import KINDS
-from shipway.deploy.kubernetes.kubeconfig import read_access
-from shipway.deploy.kubernetes.rbac import ACCOUNT, rbac
+from shipway.deploy.kubernetes.api.access import Access
+from shipway.deploy.kubernetes.api.cluster import Cluster
+from shipway.deploy.kubernetes.api.credentials import read_pem
+from shipway.deploy.kubernetes.api.kinds import KINDS
+from shipway.deploy.kubernetes.api.kubeconfig import read_access
+from shipway.deploy.kubernetes.objects.rbac import ACCOUNT, rbac
 from shipway.deploy.yaml import plain
 from shipway.errors import ShipwayError
 from shipway.spec.settings import Kubernetes
@@ -176,7 +176,7 @@ def user(access: Access, models: Models, tmp_path: Path) -> Iterator[User]:
 
 def _token(access: Access, namespace: str) -> str:
     """Asks for a token of the account, as `kubectl create token` does."""
-    from shipway.deploy.kubernetes.session import open_client
+    from shipway.deploy.kubernetes.api.session import open_client
 
     path = KINDS["ServiceAccount"].path(namespace, ACCOUNT, "token")
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}}

@@ -15,12 +15,12 @@ import httpx
 
 from fakes.exchanges import Recorder
 from fakes.scenarios import SCENARIOS, Scenario
-from shipway.deploy.kubernetes.access import Access
-from shipway.deploy.kubernetes.cluster import Cluster
-from shipway.deploy.kubernetes.credentials import Credentials
-from shipway.deploy.kubernetes.kinds import KINDS
-from shipway.deploy.kubernetes.kubeconfig import read_access
-from shipway.deploy.kubernetes.session import Session
+from shipway.deploy.kubernetes.api.access import Access
+from shipway.deploy.kubernetes.api.cluster import Cluster
+from shipway.deploy.kubernetes.api.credentials import Credentials
+from shipway.deploy.kubernetes.api.kinds import KINDS
+from shipway.deploy.kubernetes.api.kubeconfig import read_access
+from shipway.deploy.kubernetes.api.session import Session
 from shipway.deploy.kubernetes.target import KubernetesTarget
 from shipway.errors import ShipwayError
 

@@ -13,8 +13,8 @@ import pytest
 
 from e2e.kubernetes.figures import FIGURES, Figure
 from e2e.kubernetes.user import NAME, Object, User, wait
-from shipway.deploy.kubernetes.kinds import KINDS
-from shipway.deploy.kubernetes.snapshot import condition
+from shipway.deploy.kubernetes.api.kinds import KINDS
+from shipway.deploy.kubernetes.health.snapshot import condition
 
 pytestmark = pytest.mark.kubernetes
 

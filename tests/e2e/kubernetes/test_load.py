@@ -22,8 +22,8 @@ from e2e.kubernetes.conftest import user_on
 from e2e.kubernetes.figures import FIGURES, Figure
 from e2e.kubernetes.user import NAME, Models, Object, User, process_of, wait
 from e2e.load import Report, during
-from shipway.deploy.kubernetes.access import Access
-from shipway.deploy.kubernetes.kinds import KINDS
+from shipway.deploy.kubernetes.api.access import Access
+from shipway.deploy.kubernetes.api.kinds import KINDS
 
 pytestmark = pytest.mark.kubernetes
 

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from fakes.releases import CASES, Case
-from shipway.deploy.kubernetes.access import Access
-from shipway.deploy.kubernetes.cluster import Cluster
-from shipway.deploy.kubernetes.kinds import KINDS
-from shipway.deploy.kubernetes.rbac import rbac
-from shipway.deploy.kubernetes.refusals import Gone
-from shipway.deploy.kubernetes.render import objects
+from shipway.deploy.kubernetes.api.access import Access
+from shipway.deploy.kubernetes.api.cluster import Cluster
+from shipway.deploy.kubernetes.api.kinds import KINDS
+from shipway.deploy.kubernetes.api.refusals import Gone
+from shipway.deploy.kubernetes.objects.rbac import rbac
+from shipway.deploy.kubernetes.objects.render import objects
 from shipway.deploy.yaml import plain
 from shipway.spec.settings import Kubernetes
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from fakes.releases import DIGEST
-from shipway.deploy.kubernetes.access import Access
-from shipway.deploy.kubernetes.cluster import Cluster
-from shipway.deploy.kubernetes.kinds import KINDS
-from shipway.deploy.kubernetes.rbac import ACCOUNT, rbac
-from shipway.deploy.kubernetes.rollout import instance
-from shipway.deploy.kubernetes.snapshot import condition
+from shipway.deploy.kubernetes.api.access import Access
+from shipway.deploy.kubernetes.api.cluster import Cluster
+from shipway.deploy.kubernetes.api.kinds import KINDS
+from shipway.deploy.kubernetes.health.rollout import instance
+from shipway.deploy.kubernetes.health.snapshot import condition
+from shipway.deploy.kubernetes.objects.rbac import ACCOUNT, rbac
 from shipway.deploy.kubernetes.target import KubernetesTarget
 from shipway.deploy.target import Order, Progress
 from shipway.deploy.yaml import plain

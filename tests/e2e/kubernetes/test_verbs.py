@@ -14,8 +14,8 @@ import pytest
 from e2e.kubernetes.figures import FIGURES, Figure
 from e2e.kubernetes.user import NAME, User, seconds_of, wait
 from e2e.load import during
-from shipway.deploy.kubernetes.kinds import KINDS
-from shipway.deploy.kubernetes.snapshot import condition
+from shipway.deploy.kubernetes.api.kinds import KINDS
+from shipway.deploy.kubernetes.health.snapshot import condition
 
 pytestmark = pytest.mark.kubernetes
 

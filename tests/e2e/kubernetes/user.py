@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from shipway.deploy.kubernetes.access import Access
-from shipway.deploy.kubernetes.cluster import Cluster
-from shipway.deploy.kubernetes.kinds import KINDS
-from shipway.deploy.kubernetes.snapshot import condition
+from shipway.deploy.kubernetes.api.access import Access
+from shipway.deploy.kubernetes.api.cluster import Cluster
+from shipway.deploy.kubernetes.api.kinds import KINDS
+from shipway.deploy.kubernetes.health.snapshot import condition
 
 __all__ = ["NAME", "Models", "Object", "User", "process_of", "seconds_of", "wait"]
 
@@ -128,7 +128,7 @@ class User:
 
     def evict(self, pod: Object) -> int:
         """Asks for a pod to be moved, as a node drain does; gives the status of the answer."""
-        from shipway.deploy.kubernetes.session import open_client
+        from shipway.deploy.kubernetes.api.session import open_client
 
         about = {"name": pod["metadata"]["name"], "namespace": self.namespace}
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": about}

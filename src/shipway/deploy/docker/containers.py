@@ -169,7 +169,8 @@ class Containers:
         if "already in use by" in done.stderr:
             raise Contested(
                 f"{self.tool} has a container called {name} already",
-                fix=f"another deploy may be at work: shipway status --on docker; if it is not Shipway's, {self.tool} rm {name}",
+                fix="another deploy may be at work: shipway status --on docker; "
+                f"if it is not Shipway's, {self.tool} rm {name}",
             )
         raise self._refused("create", done.stderr)
 

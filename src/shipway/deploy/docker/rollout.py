@@ -167,7 +167,9 @@ class Rollout:
             for one in new:
                 self.containers.set_apart(one)
             names = ", ".join(f"{one.name}-failed" for one in new)
-            return f"{self._serves()}; {names} left for study: shipway undeploy {self.plan.name} --on docker removes all"
+            return (
+                f"{self._serves()}; {names} left for study: shipway undeploy {self.plan.name} --on docker removes all"
+            )
         keep = next((one for one in new if has_failed(one)), new[0] if new else None)
         self._undo([keep] if keep and self.plan.number and self.plan.before.servers else ())
         return self._serves()

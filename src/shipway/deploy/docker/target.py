@@ -152,7 +152,8 @@ class DockerTarget:
         if current is None or state.canary or state.arriving:
             what = "a canary runs beside it" if state.canary else "its last release is not complete"
             raise UsageError(
-                f"{name} cannot be scaled: {what}", fix=f"shipway promote {name} --on docker, or shipway rollback {name} --on docker, first"
+                f"{name} cannot be scaled: {what}",
+                fix=f"shipway promote {name} --on docker, or shipway rollback {name} --on docker, first",
             )
         return self._plan(state, [Wanted(current, "stable", replicas)], f"scale to {replicas}")
 

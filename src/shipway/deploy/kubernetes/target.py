@@ -8,21 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, get_args
 
-from shipway.deploy.kubernetes.address import address_of, node_port
-from shipway.deploy.kubernetes.applying import Carrier
-from shipway.deploy.kubernetes.cluster import Cluster
-from shipway.deploy.kubernetes.edits import autoscaler_of, beside, with_replicas
-from shipway.deploy.kubernetes.following import Evidence
-from shipway.deploy.kubernetes.kinds import KINDS, Object
-from shipway.deploy.kubernetes.labels import TRACK, ours, selector_of
-from shipway.deploy.kubernetes.logs import follow_logs, last_lines
-from shipway.deploy.kubernetes.planning import Planner
-from shipway.deploy.kubernetes.render import objects
-from shipway.deploy.kubernetes.rollout import progress
-from shipway.deploy.kubernetes.situation import Situation, names_in
-from shipway.deploy.kubernetes.snapshot import condition
-from shipway.deploy.kubernetes.steps import KubernetesPlan
-from shipway.deploy.kubernetes.trying import changed_since
+from shipway.deploy.kubernetes.api.cluster import Cluster
+from shipway.deploy.kubernetes.api.kinds import KINDS, Object
+from shipway.deploy.kubernetes.health.address import address_of, node_port
+from shipway.deploy.kubernetes.health.following import Evidence
+from shipway.deploy.kubernetes.health.logs import follow_logs, last_lines
+from shipway.deploy.kubernetes.health.rollout import progress
+from shipway.deploy.kubernetes.health.snapshot import condition
+from shipway.deploy.kubernetes.objects.labels import TRACK, ours, selector_of
+from shipway.deploy.kubernetes.objects.render import objects
+from shipway.deploy.kubernetes.plans.applying import Carrier
+from shipway.deploy.kubernetes.plans.edits import autoscaler_of, beside, with_replicas
+from shipway.deploy.kubernetes.plans.planning import Planner
+from shipway.deploy.kubernetes.plans.situation import Situation, names_in
+from shipway.deploy.kubernetes.plans.steps import KubernetesPlan
+from shipway.deploy.kubernetes.plans.trying import changed_since
 from shipway.deploy.measure import add, read_measure
 from shipway.deploy.target import Change, LogLine, Measure, Order, Outcome, Plan, Progress, Record, Status, Tell, Track
 from shipway.errors import NotAllowed, ShipwayError, UnknownRelease, UsageError
@@ -30,7 +30,7 @@ from shipway.spec.contract import Contract
 from shipway.spec.settings import Kubernetes
 
 if TYPE_CHECKING:
-    from shipway.deploy.kubernetes.access import Access
+    from shipway.deploy.kubernetes.api.access import Access
 
 __all__ = ["KubernetesTarget"]
 

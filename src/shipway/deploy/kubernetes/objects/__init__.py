@@ -1,0 +1,1 @@
+"""A release as objects: pure, and each part with its reason."""
