@@ -75,7 +75,7 @@ def test_django_is_asked_by_asgi_only_where_it_has_consumers() -> None:
     ("files", "names", "says", "fix"),
     [
         ({}, (), "no Python file", "--app"),
-        ({"a.py": "x = 1"}, (), "no app in its 1 Python files: looked for Flask", "--app"),
+        ({"a.py": "x = 1"}, (), "no app in its 1 Python file: looked for Flask", "--app"),
         ({}, ("model.joblib",), "a model and no app", "shipway pack FOLDER/model.joblib"),
         ({"ui.py": "import streamlit as st"}, (), "ui.py is a Streamlit app", "Flask"),
         ({"ui.py": "import gradio"}, (), "ui.py is a Gradio app", "mount_gradio_app"),

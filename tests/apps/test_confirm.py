@@ -92,8 +92,10 @@ def test_the_tutorial_is_mended_by_one_word(tmp_path: Path) -> None:
     assert raised.value.fix == "write .tolist() on the array on line 12 of app.py"
     source = (app / "app.py").read_text(encoding="utf-8")
     (app / "app.py").write_text(source.replace("prediction})", "prediction.tolist()})"), encoding="utf-8")
-    assert answered(app, "app:app", parse_sample(b"[[2.0]]"))[0] == 200
-    assert confirm(app, "app:app", seconds=SECONDS).opened == ("app.py", "model.joblib")
+    found = confirm(app, "app:app", seconds=SECONDS, sample=parse_sample(b"[[2.0]]"))
+    assert found.answer is not None
+    assert found.answer.request.status == 200
+    assert found.opened == ("app.py", "model.joblib")
 
 
 @pytest.mark.parametrize(

@@ -1,85 +1,155 @@
+"""What goes is what the app needs: no caches, nothing ignored, nothing from outside, and no secret by accident."""
+
 from __future__ import annotations
 
-import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+from fakes.app_folders import write_folder
 from shipway.apps.files import Limits, collect
-from shipway.errors import ArtefactError, ShipwayError
+from shipway.errors import ArtefactError, UsageError
 
-KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----\n"
-
-
-def make(folder: Path, *paths: str, **texts: str) -> Path:
-    for path in paths:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text("x\n")
-    for name, text in texts.items():
-        (folder / name.replace("__", ".")).write_text(text)
-    return folder
+KEY = "-----BEGIN RSA PRIVATE KEY-----\nMII\n"
 
 
-def kept(folder: Path, *include: str) -> set[str]:
-    return set(collect(folder, include).kept)
+def kept(folder: Path, *include: str) -> list[str]:
+    return list(collect(folder, include).kept)
 
 
-def test_what_the_app_is_made_of_goes_with_it(tmp_path: Path) -> None:
-    make(tmp_path, "app.py", "data/table.csv", "templates/index.html", "model.joblib")
-    assert kept(tmp_path) == {"app.py", "data/table.csv", "templates/index.html", "model.joblib"}
+def test_code_data_and_models_go_and_caches_do_not(tmp_path: Path) -> None:
+    goes: dict[str, str | bytes] = {
+        "app.py": "x",
+        "data/a.csv": "x",
+        "model.joblib": b"\x80",
+        "static/app.js": "x",
+        ".streamlit/config.toml": "x",
+    }
+    stays: dict[str, str | bytes] = {
+        ".git/HEAD": "x", "__pycache__/app.pyc": "x", "pkg/__pycache__/a.pyc": "x", "old.pyc": "x", ".DS_Store": "x",
+        "venv/pyvenv.cfg": "x", "venv/lib/flask.py": "x", "conda/conda-meta/history": "x", "node_modules/a/b.js": "x",
+        ".pytest_cache/x": "x",
+    }  # fmt: skip
+    files = collect(write_folder(tmp_path, goes | stays))
+    assert sorted(files.kept) == list(files.kept) == sorted(goes)
+    assert files.size == 5
+    told = {one.path: one.why for one in files.left_out}
+    assert told == told | {
+        ".git/": "git's", "venv/": "a virtual environment", "conda/": "a virtual environment", "old.pyc": "a cache",
+    }  # fmt: skip
 
 
-def test_what_can_be_made_again_stays_and_is_said(tmp_path: Path) -> None:
-    make(tmp_path, "app.py", ".git/HEAD", "__pycache__/app.cpython-311.pyc", "venv/pyvenv.cfg", "venv/lib/x.py")
-    files = collect(tmp_path)
-    assert set(files.kept) == {"app.py"}
-    assert all(one.why for one in files.left_out)
-    assert any(one.path.startswith("venv") for one in files.left_out)
+def test_what_the_ignore_files_name_stays_and_shipways_decides(tmp_path: Path) -> None:
+    files = {"app.py": "x", "a.csv": "x", "b.csv": "x", "data/c.csv": "x", "data/d.txt": "x"}
+    rules = {".dockerignore": "*.csv\ndata\n", ".shipwayignore": "!b.csv\n!data/d.txt\n.dockerignore\n"}
+    folder = write_folder(tmp_path, files | rules)
+    assert kept(folder) == [".shipwayignore", "app.py", "b.csv", "data/d.txt"]
+    assert {one.path: one.why for one in collect(folder).left_out}["a.csv"] == ".dockerignore:1"
+    assert "a.csv" in kept(folder, "a.csv")
 
 
-@pytest.mark.parametrize("name", [".dockerignore", ".shipwayignore"])
-def test_ignore_files_are_heeded(tmp_path: Path, name: str) -> None:
-    make(tmp_path, "app.py", "notes/a.txt", "notes/keep.txt", "big.csv")
-    (tmp_path / name).write_text("*.csv\nnotes/*\n!notes/keep.txt\n")
-    assert {"app.py", "notes/keep.txt"} <= kept(tmp_path)
-    assert not {"big.csv", "notes/a.txt"} & kept(tmp_path)
+def test_an_ignored_folder_is_not_entered(tmp_path: Path) -> None:
+    write_folder(tmp_path, {".dockerignore": "data/\n", "data/.env": "A=1", "app.py": "x"})
+    assert kept(tmp_path) == [".dockerignore", "app.py"]
+
+
+def test_of_a_folder_that_stays_only_the_named_file_goes(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"app.py": "x", ".git/config": "x", ".git/HEAD": "x"})
+    assert kept(tmp_path, ".git/config") == [".git/config", "app.py"]
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("path", "content"),
     [
-        (".env", "PASSWORD=x\n"),
-        ("server.pem", KEY),
-        ("id_rsa", KEY),
-        ("account.json", json.dumps({"type": "service_account", "private_key": KEY})),
+        (".env", "A=1"),
+        (".env.production", "A=1"),
+        ("keys/server.pem", KEY),
+        ("server.key", KEY.replace("RSA ", "")),
+        ("id_rsa", "x"),
+        ("account.json", '{"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\\n"}'),
+        (".aws/credentials", "[default]"),
+        ("settings.ini", "[x]\nAWS_SECRET_ACCESS_KEY = abc\n"),
+        ("store.p12", b"\x30"),
+        (".netrc", "machine x"),
+        ("config.yaml", "apiVersion: v1\nkind: Config\nusers:\n- user:\n    token: abc\n"),
+        ("kubeconfig", "x"),
     ],
 )
-def test_a_secret_is_refused_unless_it_is_ignored_or_named(tmp_path: Path, name: str, text: str) -> None:
-    make(tmp_path, "app.py")
-    (tmp_path / name).write_text(text)
-    with pytest.raises(ShipwayError) as caught:
+def test_a_secret_is_refused_unless_named_or_ignored(tmp_path: Path, path: str, content: str | bytes) -> None:
+    write_folder(tmp_path, {"app.py": "x", path: content})
+    with pytest.raises(ArtefactError, match="looks like secrets") as raised:
         collect(tmp_path)
-    assert name in caught.value.message
-    assert "PASSWORD" not in str(caught.value)
-    assert "--include" in caught.value.fix
-    assert name in kept(tmp_path, name)
-    (tmp_path / ".dockerignore").write_text(f"{name}\n")
-    assert name not in kept(tmp_path)
+    assert path in raised.value.message
+    assert "MII" not in str(raised.value)
+    assert raised.value.fix.endswith(f"--include {path}")
+    assert path in kept(tmp_path, path)
+    write_folder(tmp_path, {".shipwayignore": path})
+    assert path not in kept(tmp_path)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
-def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
-    make(tmp_path, "outside.txt")
-    folder = make(tmp_path / "app", "app.py")
-    (folder / "inside.txt").symlink_to(tmp_path / "outside.txt")
-    with pytest.raises(ArtefactError, match=r"inside\.txt"):
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        (".env.example", "A=1"),
+        ("server.pem", "-----BEGIN CERTIFICATE-----\n"),
+        ("check.py", f"PREFIX = '''\n{KEY}'''"),
+        ("deployment.yaml", "kind: Deployment\n"),
+        ("vocabulary.json", '{"token": 1, "private_key": 2}'),
+    ],
+)
+def test_what_only_resembles_a_secret_goes(tmp_path: Path, path: str, content: str) -> None:
+    write_folder(tmp_path, {path: content})
+    assert kept(tmp_path) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_links_stay_inside(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "app", {"app.py": "x", "data/a.csv": "x"})
+    write_folder(tmp_path, {"outside.csv": "x"})
+    (folder / "same.csv").symlink_to("data/a.csv")
+    assert "same.csv" in kept(folder)
+    for target, says in (("../outside.csv", "out of the folder"), ("gone", "to nothing"), ("data", "to a folder")):
+        (folder / "link").symlink_to(target)
+        with pytest.raises(ArtefactError, match=f"link is a link {says}"):
+            collect(folder)
+        (folder / "link").unlink()
+    (folder / "data" / "loop").symlink_to("..")
+    with pytest.raises(ArtefactError, match="data/loop is a link to a folder"):
         collect(folder)
+    write_folder(folder, {".dockerignore": "data/loop"})
+    assert "data/a.csv" in kept(folder)
 
 
-@pytest.mark.parametrize("limits", [Limits(files=2), Limits(size=3)])
-def test_a_folder_has_its_limits(tmp_path: Path, limits: Limits) -> None:
-    make(tmp_path, "a.py", "b.py", "c.py")
-    with pytest.raises(ArtefactError) as caught:
-        collect(tmp_path, limits=limits)
-    assert caught.value.fix
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders there")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert [(one.path, one.why) for one in collect(tmp_path).left_out] == [("pipe", "neither a file nor a folder")]
+
+
+def test_there_are_limits(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": "12", "b": "34"})
+    assert collect(tmp_path, limits=Limits(2, 4)).size == 4
+    for limits in (Limits(1, 4), Limits(2, 3)):
+        with pytest.raises(ArtefactError, match="holds more than"):
+            collect(tmp_path, limits=limits)
+
+
+def test_a_wrong_folder_or_name_is_misuse(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": "x"})
+    for folder, include in (
+        (tmp_path / "a", ()),
+        (tmp_path / "gone", ()),
+        (tmp_path, ("gone",)),
+        (tmp_path, ("../a",)),
+    ):
+        with pytest.raises(UsageError):
+            collect(folder, include)
+
+
+def test_source_is_decoded_as_it_says(tmp_path: Path) -> None:
+    latin = "# coding: latin-1\nx = 'é'\n"
+    write_folder(tmp_path, {"a.py": latin.encode("latin-1"), "b.py": b"\xff\xfe\0", "c.py": b"\xef\xbb\xbfx = 1\n"})
+    assert collect(tmp_path).python() == {"a.py": latin, "c.py": "x = 1\n"}
+    assert collect(tmp_path).text("gone") is None

@@ -1,89 +1,158 @@
+"""Requirements are read as pip reads them; what no lock can vouch for is refused with the line and the way out."""
+
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from shipway.apps.requirements import installed_versions, misspelt, read_requirements
-from shipway.errors import ArtefactError, ShipwayError
+from shipway.apps.requirements import Requirements, installed_versions, misspelt, read_requirements
+from shipway.errors import ArtefactError
 
 
-def listed(text: str, **others: str) -> list[tuple[str, bool]]:
-    files = {"requirements.txt": text, **{name.replace("_", "."): more for name, more in others.items()}}
-    return [(one.name, one.pinned) for one in read_requirements(files).listed]
+def read(text: str, **others: str) -> Requirements:
+    return read_requirements({"requirements.txt": text, **{f"{name}.txt": other for name, other in others.items()}})
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("flask\nscikit-learn\n", [("flask", False), ("scikit-learn", False)]),
-        ("Flask==3.0.0  # the web\n\n# nothing\n", [("flask", True)]),
-        ("numpy>=1.26 ; python_version >= '3.11'", [("numpy", False)]),
-        ("flask \\\n  ==3.0.0", [("flask", True)]),
-        (f"flask==3.0.0 --hash=sha256:{'0' * 64}", [("flask", True)]),
-        ("", []),
+        ("flask\nscikit-learn\n", [("flask", "flask", 1, False), ("scikit-learn", "scikit-learn", 2, False)]),
+        ("\n# all of it\nFlask==3.0.0  # web\n", [("flask", "Flask==3.0.0", 3, True)]),
+        ("a_B.c >= 1, <2", [("a-b-c", "a_B.c<2,>=1", 1, False)]),
+        ("numpy==1.*", [("numpy", "numpy==1.*", 1, False)]),
+        ("uvicorn[standard]~=0.30 ; python_version > '3'",
+         [("uvicorn", 'uvicorn[standard]~=0.30; python_version > "3"', 1, False)]),
+        ("flask==3.0.0 \\\n    --hash=sha256:ab \\\n    --hash=sha256:cd\njoblib", [
+            ("flask", "flask==3.0.0", 1, True), ("joblib", "joblib", 4, False)]),
+        ("\ufeffflask\r\njoblib\r\n", [("flask", "flask", 1, False), ("joblib", "joblib", 2, False)]),
     ],
-)
-def test_each_line_names_a_distribution_and_whether_it_is_pinned(text: str, expected: list[tuple[str, bool]]) -> None:
-    assert listed(text) == expected
+)  # fmt: skip
+def test_each_line_is_read(text: str, expected: list[tuple[str, str, int, bool]]) -> None:
+    assert [(one.name, one.text, one.line, one.pinned) for one in read(text).listed] == expected
 
 
-def test_files_that_a_file_names_are_read_too() -> None:
-    assert listed("-r base.txt\nflask\n", base_txt="numpy\n") == [("numpy", False), ("flask", False)]
+def test_files_include_each_other() -> None:
+    files = {
+        "requirements.txt": "-r more/base.txt\n-c limits.txt\nflask",
+        "more/base.txt": "-r ../requirements.txt\n--requirement=last.txt\njoblib",
+        "more/last.txt": "numpy",
+        "limits.txt": "joblib<2\nnever==1",
+    }
+    found = read_requirements(files)
+    assert found.texts == ("flask", "joblib", "joblib<2", "numpy")
+    assert found.files == ("requirements.txt", "more/base.txt", "more/last.txt", "limits.txt")
+    assert [one.where for one in found.listed] == ["more/last.txt:1", "more/base.txt:3", "requirements.txt:3"]
 
 
-def test_a_constraint_is_no_requirement() -> None:
-    found = read_requirements({"requirements.txt": "-c limits.txt\nflask\n", "limits.txt": "numpy<2\n"})
-    assert [one.name for one in found.listed] == ["flask"]
-    assert [one.name for one in found.constraints] == ["numpy"]
-
-
-def test_a_project_file_says_it_where_there_is_no_other() -> None:
-    text = '[project]\nname = "app"\nversion = "1"\ndependencies = ["flask>=3", "joblib"]\n'
-    assert [one.name for one in read_requirements({"pyproject.toml": text}).listed] == ["flask", "joblib"]
+def test_an_index_is_not_taken_over_and_that_is_said() -> None:
+    found = read("--extra-index-url https://index.example/simple\n-i https://index.example\nflask")
+    assert found.texts == ("flask",)
+    assert [note.split(" is ")[0] for note in found.notes] == [
+        "requirements.txt:1: --extra-index-url",
+        "requirements.txt:2: -i",
+    ]
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "says"),
     [
-        "https://example.org/flask.whl",
-        "flask @ https://example.org/flask.whl",
-        "git+https://example.org/flask",
-        "./wheels/flask.whl",
-        "-e .",
-        "../other",
-        "fla sk",
-        "flask==",
+        ("https://example.com/a-1.0.whl", "a URL"),
+        ("git+https://example.com/a.git@main#egg=a", "a URL"),
+        ("a @ https://example.com/a.zip", "a URL"),
+        ("a@file:///home/a", "a URL"),
+        ("./local", "a path"),
+        ("../local", "a path"),
+        ("/opt/a", "a path"),
+        ("C:\\a", "a path"),
+        ("a-1.0-py3-none-any.whl", "a path"),
+        ("-e .", "an editable"),
+        ("--editable=git+https://example.com/a.git", "an editable"),
+        ("-r https://example.com/r.txt", "a file from the network"),
+        ("-r gone.txt", "gone.txt, which is not in the folder"),
+        ("-r ../../etc/passwd", "which is not in the folder"),
+        ("flask==", "no requirement"),
+        ("two words", "no requirement"),
+        ("flask=3", "no requirement"),
     ],
 )
-def test_what_no_index_has_is_refused_with_its_line(line: str) -> None:
-    with pytest.raises(ArtefactError) as caught:
-        read_requirements({"requirements.txt": f"numpy\n{line}\n"})
-    assert "requirements.txt:2" in caught.value.message
-    assert caught.value.fix
+def test_what_cannot_be_locked_is_refused_with_its_line(line: str, says: str) -> None:
+    with pytest.raises(ArtefactError) as raised:
+        read(f"flask\n{line}\n")
+    assert says in raised.value.message
+    assert "requirements.txt:2" in raised.value.message
+    assert raised.value.fix
+
+
+@pytest.mark.parametrize(
+    ("line", "pin"),
+    [
+        ("https://example.com/flask-3.1.3-py3-none-any.whl", "flask==3.1.3"),
+        ("./wheels/scikit_learn-1.7.2-cp311-cp311-manylinux_2_17_x86_64.whl", "scikit-learn==1.7.2"),
+        ("a @ https://example.com/my-thing-0.2.tar.gz", "my-thing==0.2"),
+        ("git+https://example.com/thing.git@v2", "thing==1.0"),
+    ],
+)
+def test_the_version_that_an_archive_is_of_is_what_to_write(line: str, pin: str) -> None:
+    with pytest.raises(ArtefactError) as raised:
+        read(line)
+    assert f"({pin})" in raised.value.fix
 
 
 def test_two_lines_that_disagree_are_both_named() -> None:
-    with pytest.raises(ArtefactError) as caught:
-        read_requirements({"requirements.txt": "flask==3.0.0\nnumpy\nFlask==2.0.0\n"})
-    assert "requirements.txt:1" in str(caught.value)
-    assert "requirements.txt:3" in str(caught.value)
+    with pytest.raises(
+        ArtefactError, match=r"requirements.txt:1 and requirements.txt:3 disagree: flask==2.0 and Flask>=3"
+    ):
+        read("flask==2.0\njoblib\nFlask>=3")
+    with pytest.raises(ArtefactError, match=r"requirements.txt:1 and limits.txt:1 disagree"):
+        read("flask==2.0\n-c limits.txt", limits="flask<2")
+    assert read("a==1; python_version<'3'\na==2; python_version>='3'").listed
 
 
-@pytest.mark.parametrize("text", ["-r gone.txt", "-r requirements.txt\nflask", "-r ../up.txt"])
-def test_a_file_that_is_not_there_or_names_itself_ends_the_reading(text: str) -> None:
-    try:
-        found = read_requirements({"requirements.txt": text})
-    except ShipwayError as error:
-        assert error.fix
-    else:
-        assert [one.name for one in found.listed] in ([], ["flask"])
+def test_pyproject_is_read_where_there_is_no_other() -> None:
+    project = '[project]\ndependencies = [\n  "flask>=3",\n  "joblib",\n]\n'
+    found = read_requirements({"pyproject.toml": project})
+    assert [(one.text, one.where) for one in found.listed] == [
+        ("flask>=3", "pyproject.toml:3"),
+        ("joblib", "pyproject.toml:4"),
+    ]
+    assert read_requirements({"pyproject.toml": project, "requirements.txt": "bottle"}).texts == ("bottle",)
+    assert read_requirements({"pyproject.toml": "[tool.ruff]"}) == read_requirements({}) == Requirements()
+    for text, says in (("[", "no TOML"), ("[tool.poetry.dependencies]\nflask = '^3'", "Poetry")):
+        with pytest.raises(ArtefactError, match=says):
+            read_requirements({"pyproject.toml": text})
 
 
-def test_a_misspelt_name_is_told_with_the_right_one() -> None:
-    found = misspelt(read_requirements({"requirements.txt": "sckit-learn\nflask\n"}))
-    assert [(one.name, right) for one, right in found] == [("sckit-learn", "scikit-learn")]
+def test_the_file_that_is_named_comes_first() -> None:
+    assert read_requirements({"requirements.txt": "a", "prod.txt": "b"}, "prod.txt").texts == ("b",)
+    assert read_requirements({"requirements/prod.txt": "b"}).texts == ("b",)
 
 
-def test_installed_versions_follow_what_is_needed() -> None:
-    versions = installed_versions(["flask"])
-    assert {"flask", "werkzeug", "jinja2"} <= versions.keys()
-    assert "scikit-learn" not in versions
+def test_versions_are_those_installed_with_all_that_they_need() -> None:
+    found = installed_versions(["pytest>=7", "nothing-like-it", "numpy<0"])
+    assert {"pytest", "pluggy", "iniconfig"} <= found.keys()
+    assert not {"nothing-like-it", "numpy"} & found.keys()
+    assert installed_versions(["pytest; python_version < '3'"]) == {}
+    assert "python-dotenv" not in installed_versions(["uvicorn"])
+    assert "python-dotenv" in installed_versions(["uvicorn[standard]"])
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("sklearn", "scikit-learn"), ("flaks", "flask"), ("scikit-lern", "scikit-learn"), ("PIL", "pillow"),
+     ("cv2", "opencv-python-headless"), ("scikitlearn", "scikit-learn"), ("sckit-learn", "scikit-learn"),
+     ("beautifulsoup", "beautifulsoup4"),
+     ("markdown2", None), ("flask-restx", None),
+     ("flask", None), ("gunicorn", None), ("my-private-thing", None), ("iniconfig", None), ("psycopg", None)],
+)  # fmt: skip
+def test_a_slip_of_the_pen_is_told(name: str, meant: str | None) -> None:
+    assert [likely for _, likely in misspelt(read(name))] == ([meant] if meant else [])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="ab-rce=<>1.;[]@:/# \\\n'\"", max_size=30))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with suppress(ArtefactError):
+        read(text)

@@ -212,6 +212,18 @@ def test_an_index_without_an_image_is_told_so(fake: FakeRegistry, registry: Regi
         pull_bundle(registry, tagged("1"), store)
 
 
+@pytest.mark.parametrize("digest", ["2", "../../other/manifests/2", "sha256:../x"])
+def test_an_index_whose_image_has_no_digest_is_refused_before_it_is_asked_for(
+    fake: FakeRegistry, registry: Registry, store: Store, image: Image, digest: str
+) -> None:
+    publish(fake, "2", image)
+    index = Index((Descriptor(MANIFEST, digest, 2),))
+    publish_all(fake, "1", Descriptor(INDEX, *fake.layout.put_bytes(index.to_json())))
+    with pytest.raises(CorruptBlob, match="no sha256 or sha512 digest"):
+        pull_bundle(registry, tagged("1"), store)
+    assert len(fake.seen) == 1
+
+
 def relabelled(image: Image, fake: FakeRegistry, label: str) -> OciManifest:
     """Gives the image's manifest with another bundle in its labels."""
     publish(fake, "mine", image)

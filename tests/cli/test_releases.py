@@ -117,9 +117,15 @@ def test_a_dry_run_builds_nothing(stocked: Shell, place: FakeTarget) -> None:
     assert "--dry-run builds no image" in said
 
 
-def test_what_a_canary_says_to_do_next_names_the_target(stocked: Shell, place: FakeTarget) -> None:
+@pytest.mark.parametrize(("target", "said"), [("kubernetes", "diabetes lets"), ("docker", "diabetes --on docker lets")])
+def test_what_a_canary_says_to_do_next_is_about_its_own_target(
+    stocked: Shell, place: FakeTarget, target: str, said: str
+) -> None:
     released(place, 1)
-    assert "shipway promote diabetes --on kubernetes" in deploy(stocked, "--yes", "--canary", "25").err
+    ran = stocked(
+        "deploy", "diabetes", "--to", target, "--image", IMAGE, "--no-check", "--yes", "--canary", "25"
+    )  # fmt: skip
+    assert f"shipway promote {said}" in ran.err
 
 
 def test_an_image_has_to_be_named(stocked: Shell, place: FakeTarget) -> None:
@@ -194,6 +200,11 @@ def test_undeploy_takes_it_down_and_delete_is_its_other_name(stocked: Shell, pla
 @pytest.mark.parametrize("words", [("status",), ("logs",), ("rollback",), ("promote",), ("undeploy",)])
 def test_a_release_that_is_not_there_is_refused(stocked: Shell, place: FakeTarget, words: tuple[str, ...]) -> None:
     assert "there is no release nothing" in stocked(*words, "nothing").refusal(1)
+
+
+@pytest.mark.parametrize("name", ["", "Diabetes", "a b", "a,b=c", "-a", "../a"])
+def test_what_cannot_be_a_release_is_asked_of_nobody(stocked: Shell, place: FakeTarget, name: str) -> None:
+    assert "no release is called" in stocked("status", "--", name).refusal(2)
 
 
 def test_no_cluster_is_no_traceback(stocked: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

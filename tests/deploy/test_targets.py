@@ -28,3 +28,10 @@ def test_an_unknown_target_is_answered_with_the_nearest() -> None:
 def test_every_target_gives_files() -> None:
     for target in RENDERERS:
         assert render(RELEASE, target, Deploy())
+
+
+def test_each_file_says_where_changes_of_ones_own_go_on_its_target() -> None:
+    compose, kubernetes = (" ".join(render(RELEASE, target, Deploy()).values()) for target in ("compose", "kubernetes"))
+    assert "compose.override.yaml" in compose
+    assert "kustomize" not in compose
+    assert "kustomize overlay" in kubernetes

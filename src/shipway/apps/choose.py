@@ -173,7 +173,7 @@ def _nothing(files: Mapping[str, str], names: Iterable[str]) -> ArtefactError:
             f"the Django project has no {package}/wsgi.py",
             fix=f"write {package}/wsgi.py with application = django.core.wsgi.get_wsgi_application()",
         )
-    where = "no Python file" if not files else f"no app in its {len(files)} Python files"
+    where = f"no app in its {len(files)} Python file{'s' if len(files) > 1 else ''}" if files else "no Python file"
     return ArtefactError(f"the folder has {where}: looked for {_LOOKED_FOR}", fix="name it: --app module:object")
 
 

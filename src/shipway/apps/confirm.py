@@ -28,7 +28,7 @@ __all__ = ["Answer", "Confirmed", "Noted", "confirm"]
 _OUTPUT = 4 * 1024 * 1024
 _RESULT = 4 * 1024 * 1024
 _TAIL = 2_000
-_GRACE = 2.0
+_GRACE = 1.0
 _GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Mapping
@@ -55,14 +54,12 @@ gradio greenlet gunicorn h5py httpx hypercorn imbalanced-learn itsdangerous jinj
 lightgbm litestar loguru lxml markdown markupsafe marshmallow matplotlib mlflow motor msgpack mysqlclient networkx
 nltk numba numpy onnx onnxruntime openai opencv-python opencv-python-headless openpyxl orjson pandas passlib pillow
 plotly polars prometheus-client protobuf psycopg psycopg2 psycopg2-binary pyarrow pydantic pydantic-settings pyjwt
-pymongo pymysql pyodbc pytest python-dateutil python-dotenv python-jose python-multipart pytz pyyaml quart redis
-regex requests sanic scikit-image scikit-learn scipy seaborn sentence-transformers sentencepiece setuptools shap six
-spacy sqlalchemy sqlmodel starlette statsmodels streamlit sympy tensorflow tensorflow-cpu tiktoken tokenizers torch
-torchaudio torchvision tornado tqdm transformers typer typing-extensions ujson urllib3 uvicorn uvloop uwsgi waitress
-websockets werkzeug wheel whitenoise wtforms xgboost
+pymongo pymssql pymysql pyodbc pytest python-dateutil python-dotenv python-jose python-multipart pytz pyyaml quart
+redis regex requests sanic scikit-image scikit-learn scipy seaborn sentence-transformers sentencepiece setuptools shap
+six spacy sqlalchemy sqlmodel starlette statsmodels streamlit sympy tensorflow tensorflow-cpu tensorflow-gpu tiktoken
+tokenizers torch torchaudio torchvision tornado tqdm transformers typer typing-extensions ujson urllib3 uvicorn uvloop
+uwsgi waitress websockets werkzeug wheel whitenoise wtforms xgboost
 """
-
-_CLOSE = 0.84
 
 
 def normal(name: str) -> str:
@@ -100,7 +97,18 @@ def likely_name(name: str) -> str | None:
     known = {*_KNOWN.split(), *_DIFFERENT.values()}
     if normal(name) in known or installed(name) is not None:
         return None
-    return next(iter(difflib.get_close_matches(normal(name), sorted(known), 1, _CLOSE)), None)
+    return next((one for one in sorted(known) if _one_slip(normal(name), one)), None)
+
+
+def _one_slip(written: str, meant: str) -> bool:
+    """Whether two names are one letter more, less or other apart, or two swapped; a digit added makes another name."""
+    if written[-1:].isdigit() and written[:-1] == meant:
+        return False
+    while written and meant and written[0] == meant[0]:
+        written, meant = written[1:], meant[1:]
+    while written and meant and written[-1] == meant[-1]:
+        written, meant = written[:-1], meant[:-1]
+    return max(len(written), len(meant)) == 1 or (len(written) == 2 and written == meant[::-1])
 
 
 @functools.cache

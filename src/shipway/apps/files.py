@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,10 +91,17 @@ class AppFiles:
             return None
         data = _head(place, path, _TEXT_LIMIT + 1)
         try:
-            encoding = tokenize.detect_encoding(io.BytesIO(data).readline)[0] if path.endswith(".py") else "utf-8-sig"
+            encoding = _encoding(path, data)
             return data.decode(encoding) if len(data) <= _TEXT_LIMIT else None
         except (UnicodeDecodeError, SyntaxError, LookupError):
             return None
+
+
+def _encoding(path: str, data: bytes) -> str:
+    """Gives a text's encoding: of Python as PEP 263 says; PowerShell's `pip freeze > requirements.txt` is UTF-16."""
+    if path.endswith(".py"):
+        return tokenize.detect_encoding(io.BytesIO(data).readline)[0]
+    return "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def collect(folder: Path, include: Sequence[str] = (), limits: Limits | None = None) -> AppFiles:

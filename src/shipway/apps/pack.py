@@ -15,7 +15,7 @@ from shipway.apps.dockerfile import DockerfileFacts, command_target, read_docker
 from shipway.apps.files import AppFiles, collect
 from shipway.apps.find import Candidate, find_candidates
 from shipway.apps.imports import find_imports, unlisted
-from shipway.apps.requirements import installed_versions, misspelt, read_requirements
+from shipway.apps.requirements import REQUIREMENTS, installed_versions, misspelt, read_requirements
 from shipway.apps.sample import read_sample
 from shipway.errors import ArtefactError
 from shipway.spec.app import APP_FOLDER, AppManifest
@@ -153,7 +153,10 @@ def needs_of(files: AppFiles, facts: DockerfileFacts) -> Needs:
     Raises:
         ArtefactError: a requirement is none, cannot be locked, or has a name that is a typing error.
     """
-    texts = {path: files.text(path) or "" for path in files.kept if path.endswith(_TEXTS)}
+    read = {path: files.text(path) for path in files.kept if path.endswith(_TEXTS)}
+    texts = {path: text for path, text in read.items() if text is not None}
+    if REQUIREMENTS in read.keys() - texts.keys():
+        raise ArtefactError(f"{REQUIREMENTS} is no text in UTF-8 or UTF-16", fix="save it as UTF-8")
     named = next(
         (file.removeprefix("./") for file in facts.requirement_files if file.removeprefix("./") in texts), None
     )

@@ -18,11 +18,15 @@ from shipway.errors import ArtefactError
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-__all__ = ["Listed", "Requirements", "installed_versions", "misspelt", "read_requirements"]
+__all__ = ["REQUIREMENTS", "Listed", "Requirements", "installed_versions", "misspelt", "read_requirements"]
 
-_NAMES = ("requirements.txt", "requirements/prod.txt", "requirements/production.txt", "requirements/base.txt")
+REQUIREMENTS = "requirements.txt"
+_NAMES = (REQUIREMENTS, "requirements/prod.txt", "requirements/production.txt", "requirements/base.txt")
 _COMMENT = re.compile(r"(?:^|\s+)#.*$")
 _HASH = re.compile(r"\s--hash[= ]\S+")
+_ARCHIVE = re.compile(
+    r"(?:^|[/\\=])([A-Za-z][\w.]*(?:-[A-Za-z_][\w.]*)*)-(\d[\w.!+]*?)(?:-[\w.-]+\.whl|\.tar\.gz|\.zip)$"
+)
 _URL = re.compile(r"(?:[A-Za-z][\w+.-]*)://|^git\+|\s@\s*\S")
 _DEPTH = 10
 _LINES = 10_000
@@ -216,9 +220,11 @@ def _listed(text: str, file: str, line: int) -> Listed:
 def _refused(where: str, text: str, what: str) -> ArtefactError:
     name = re.search(r"#egg=([\w.-]+)|^([\w.-]+)\s*@|/([\w.-]+?)(?:\.git)?(?:@[^/]*)?$", text)
     known = next((group for group in name.groups() if group), "NAME") if name else "NAME"
+    archive = _ARCHIVE.search(text)
+    pin = f"{normal(archive[1])}=={archive[2]}" if archive else f"{known}==1.0"
     return ArtefactError(
         f"{where} installs {what}, which no lock can vouch for: {text}",
-        fix=f"write a released version ({known}==1.0), or copy its modules into the folder and remove the line",
+        fix=f"write a released version ({pin}), or copy its modules into the folder and remove the line",
     )
 
 

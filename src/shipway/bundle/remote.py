@@ -28,6 +28,7 @@ from shipway.oci.descriptor import (
     Index,
     OciManifest,
 )
+from shipway.oci.digest import check_digest
 from shipway.oci.layout import Layout
 from shipway.oci.registry import Registry
 from shipway.oci.transfer import Pushed, Tell, pull, push
@@ -104,7 +105,7 @@ def look(registry: Registry, repository: str, reference: str) -> Found:
         if not entries:
             raise UnknownBundle(f"{repository}:{reference} is an index without an image", fix="build it again")
         platforms = tuple(str(entry.platform.normalised()) for entry in entries if entry.platform)
-        _, data = registry.manifest(repository, entries[0].digest)
+        _, data = registry.manifest(repository, check_digest(entries[0].digest))
     manifest = OciManifest.from_json(data)
     if manifest.artifact_type == ARTIFACT_TYPE:
         return Found("bundle", top, manifest, data)

@@ -36,6 +36,7 @@ class AppOptions:
         app: `module:object` where the user names it.
         sample: a file with a request.
         include: files that go although they are ignored or look like secrets.
+        seconds: that its import and the sample may take.
         new_version: count the version up although the content is the same.
         brief: say how many findings there are instead of each.
     """
@@ -43,6 +44,7 @@ class AppOptions:
     app: str | None = None
     sample: Path | None = None
     include: Sequence[str] = ()
+    seconds: float = 60.0
     new_version: bool = False
     brief: bool = False
 
@@ -73,7 +75,7 @@ def pack_folder(session: Session, folder: Path, name: str, options: AppOptions) 
     from shipway.spec.reference import check_name
 
     check_name(name)
-    request = AppRequest(folder, options.app, options.sample, options.include)
+    request = AppRequest(folder, options.app, options.sample, options.include, options.seconds)
     packed = inspect_app(request, session.out.say)
     for note in packed.notes:
         session.out.say(note)

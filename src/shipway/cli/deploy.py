@@ -94,7 +94,7 @@ def command(
             outcome = place.carry_out(plan, tell, restore=not no_rollback)
         show_outcome(session, plan, outcome)
         if canary is not None:
-            where = f"{plan.name} --on {target}"
+            where = plan.name if target == "kubernetes" else f"{plan.name} --on {target}"
             session.out.say(
                 f"next: shipway promote {where} lets it replace the old version, shipway rollback {where} ends it"
             )

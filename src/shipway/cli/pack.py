@@ -43,6 +43,15 @@ __all__ = ["command", "report_facts"]
 @click.option("--trust", is_flag=True, help="Open a pickle although its scan shows a dangerous call.")
 @click.option("--app", metavar="M:OBJECT", help="The object of a web app, where the source does not say which.")
 @click.option("--include", multiple=True, metavar="FILE", help="Take a file of an app that is ignored, or a secret.")
+@click.option(
+    "--timeout",
+    "seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default="60",
+    metavar="SECONDS",
+    help="How long an app's import and its sample may take.",
+)
 @click.option("--compare", is_flag=True, help="Measure an app beside the model in it, served by itself.")
 @click.option("--new-version", is_flag=True, help="Count the version up although the content is the same.")
 def command(
@@ -55,13 +64,14 @@ def command(
     trust: bool,
     app: str | None,
     include: tuple[str, ...],
+    seconds: float,
     compare: bool,
     new_version: bool,
 ) -> None:
     """Makes MODEL, a file or folder as its framework wrote it, or the FOLDER of a web app, a bundle in the store."""
     if app or holds_app(model):
         _refuse("an app", {"--target": target, "--code": code, "--trust": trust})
-        _pack_app(session, model, name, AppOptions(app, sample, include, new_version), compare=compare)
+        _pack_app(session, model, name, AppOptions(app, sample, include, seconds, new_version), compare=compare)
         return
     _refuse("a model", {"--include": include, "--compare": compare})
     from shipway.bundle.pack import PackRequest, pack

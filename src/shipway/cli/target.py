@@ -68,10 +68,18 @@ def place_flags(namespace: str | None, context: str | None) -> dict[str, Any]:
 
 
 def which_release(name: str) -> str:
-    """Gives the release that a user means by a model's name: `churn_eu` is released as `churn-eu`."""
-    from shipway.spec.release import release_name
+    """Gives the release that a user means by a model's name: `churn_eu` is released as `churn-eu`.
 
-    return release_name(name.partition(":")[0].partition("@")[0])
+    Raises:
+        UsageError: no release can have that name.
+    """
+    from shipway.errors import UsageError
+    from shipway.spec.release import is_label, release_name
+
+    release = release_name(name.partition(":")[0].partition("@")[0])
+    if not is_label(release):
+        raise UsageError(f"no release is called {name!r}", fix="shipway status lists those there are")
+    return release
 
 
 @contextmanager

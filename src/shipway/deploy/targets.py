@@ -32,7 +32,10 @@ MARK = "# Rendered by Shipway"
 
 _KEEP = (
     "Rendering again replaces the file as long as it begins with this line. Apply it as it is; keep changes of "
-    "your own in a kustomize overlay, or delete the line and the file is yours."
+    "your own in {overlay}, or delete the line and the file is yours."
+)
+_OVERLAYS: Mapping[str, str] = MappingProxyType(
+    {"compose": "compose.override.yaml", "kubernetes": "a kustomize overlay"}
 )
 
 
@@ -45,7 +48,7 @@ def render(release: Release, target: str, deploy: Deploy) -> Mapping[str, str]:
         UsageError: no target of that name, or a setting that it would refuse.
     """
     check_target(target)
-    return _texts(f"{release.bundle.name}:{release.bundle.version}", RENDERERS[target](release, deploy))
+    return _texts(f"{release.bundle.name}:{release.bundle.version}", RENDERERS[target](release, deploy), target)
 
 
 def render_rbac(options: Kubernetes, account: str = ACCOUNT) -> Mapping[str, str]:
@@ -54,7 +57,9 @@ def render_rbac(options: Kubernetes, account: str = ACCOUNT) -> Mapping[str, str
     Raises:
         UsageError: no namespace, or a name that no cluster takes.
     """
-    return _texts(f"releases into the namespace {options.namespace}", rbac_of_kubernetes(options, account))
+    return _texts(
+        f"releases into the namespace {options.namespace}", rbac_of_kubernetes(options, account), "kubernetes"
+    )
 
 
 def check_target(target: str) -> None:
@@ -68,6 +73,6 @@ def check_target(target: str) -> None:
         raise UsageError(f"no target is called {target!r}", fix=did_you_mean(target, RENDERERS) or f"--to {known}")
 
 
-def _texts(purpose: str, documents: Mapping[str, Document]) -> Mapping[str, str]:
-    heading = f"{MARK.removeprefix('# ')} for {purpose}.\n{_KEEP}"
+def _texts(purpose: str, documents: Mapping[str, Document], target: str) -> Mapping[str, str]:
+    heading = f"{MARK.removeprefix('# ')} for {purpose}.\n{_KEEP.format(overlay=_OVERLAYS[target])}"
     return {name: emit(Commented(heading, document)) for name, document in documents.items()}

@@ -18,11 +18,12 @@ import msgspec
 from shipway.errors import RemoteError
 from shipway.oci.answers import Unanswered, read_bounded, refusal
 from shipway.oci.credentials import Credentials
+from shipway.spec.host import is_loopback
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Authorization", "Find", "Scope", "is_loopback"]
+__all__ = ["Authorization", "Find", "Scope", "merged"]
 
 Find = Callable[[str, str], Credentials | None]
 """Gives the credentials for a host and a repository."""
@@ -216,12 +217,6 @@ def merged(scopes: Iterable[str]) -> list[str]:
         if re.fullmatch(r"[\x21-\x7e]{1,400}", resource):
             actions.setdefault(resource, {}).update(dict.fromkeys(names.split(",")))
     return [f"{resource}:{','.join(names)}" for resource, names in actions.items()]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host, with or without a port, is this machine itself."""
-    name = host.partition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
-    return name in ("localhost", "::1") or bool(re.fullmatch(r"127\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}", name))
 
 
 def _is_local(url: httpx.URL) -> bool:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from shipway.errors import RemoteError
 from shipway.oci.answers import Unanswered, printable, refusal
-from shipway.oci.authorization import Authorization, Find, Scope, is_loopback
+from shipway.oci.authorization import Authorization, Find, Scope
+from shipway.spec.host import is_loopback
 
 if TYPE_CHECKING:
     import httpx

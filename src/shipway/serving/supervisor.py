@@ -35,7 +35,7 @@ _READY = b"r"
 
 
 def supervise(command: Sequence[str], settings: Server, environ: Mapping[str, str], say: Callable[[str], None]) -> int:
-    """Runs a worker, again and again, until a signal ends it.
+    """Runs a worker, again and again, until a signal ends it; a second one ends the worker at once, whatever it does.
 
     A worker that ends before it was ever ready has said why, and ends this too; so do five in a row later on.
 
@@ -144,14 +144,17 @@ class _Supervisor:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         # SIGHUP and SIGQUIT end a server too, and gently: those are what terminals and other inits send.
-        self._stop = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
+        told, self._stop = self._stop, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
         process = self._process
         if process is None or process.returncode is not None:
             return  # whoever starts the next one looks
         for listener in self._listeners:
             listener.close()  # else callers would wait in a queue that nobody empties any more
         with contextlib.suppress(OSError):
-            process.send_signal(self._stop)
+            if told:
+                process.kill()  # code that never lets go of the interpreter hears nothing else
+            else:
+                process.send_signal(self._stop)
 
 
 class Worker:

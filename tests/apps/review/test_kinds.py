@@ -292,6 +292,10 @@ LISTED = (
         {**app(""), "requirements.txt": "flask==3.0.0\nflask==2.0.0\n"},
         {**app(""), "requirements.txt": "flask==3.0.0\nflask>=2\n"}, "error", "flask",
     ),
+    Case(
+        "requirement", "requirements.txt", app(""), {**app(""), "requirements.txt": "flask\n"}, "error", "UTF-8",
+        known={"present": ("requirements.txt",)},  # and no text
+    ),
 )  # fmt: skip
 
 

@@ -38,6 +38,8 @@ def app(environ, start_response):
         ctypes.string_at(0)
     if path == "/slow":
         time.sleep(0.5)
+    if path == "/hold":
+        ctypes.PyDLL(None).sleep(600)  # never lets go of the interpreter
     body = {
         "/pid": str(os.getpid()), "/name": __name__, "/cwd": os.getcwd(), "/modules": " ".join(sys.modules),
         "/environment": os.environ.get("FROM_DOCKERFILE", "") + os.environ.get("FLASK_DEBUG", ""),
@@ -110,6 +112,18 @@ def test_signals_are_passed_on(folder: Path, number: signal.Signals, code: int) 
         server.address()
         server.signal(number)
         assert server.exit_code() == code
+
+
+def test_a_second_signal_ends_an_app_that_hears_none(folder: Path) -> None:
+    with ServerProcess(str(folder), "--drain-seconds", "0") as server:
+        port = int(server.address().rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as caller:
+            caller.sendall(b"GET /hold HTTP/1.1\r\nhost: x\r\n\r\n")
+            time.sleep(0.2)
+            server.signal(signal.SIGINT)
+            time.sleep(0.2)
+            server.signal(signal.SIGINT)
+            assert server.exit_code() == 128 + signal.SIGKILL
 
 
 def test_a_worker_ends_when_its_supervisor_is_killed(folder: Path) -> None:

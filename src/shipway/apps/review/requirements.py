@@ -7,14 +7,20 @@ from collections.abc import Iterator, Mapping
 
 from shipway.apps.distributions import distribution_of
 from shipway.apps.imports import Import, find_imports, unlisted
-from shipway.apps.requirements import Listed, Requirements, installed_versions, misspelt, read_requirements
+from shipway.apps.requirements import (
+    REQUIREMENTS,
+    Listed,
+    Requirements,
+    installed_versions,
+    misspelt,
+    read_requirements,
+)
 from shipway.apps.review.facts import FolderFacts
 from shipway.apps.review.finding import Finding
 from shipway.errors import ArtefactError
 
-__all__ = ["REQUIREMENTS", "check_requirements", "try_requirements"]
+__all__ = ["check_requirements", "try_requirements"]
 
-REQUIREMENTS = "requirements.txt"
 _SKLEARN = "scikit-learn"
 
 # Named by settings, command lines or other packages, and never imported by an app.
@@ -76,6 +82,10 @@ def check_requirements(requirements: Requirements, python: Mapping[str, str], fa
 
 
 def _no_file(imports: tuple[Import, ...], facts: FolderFacts) -> Iterator[Finding]:
+    if REQUIREMENTS in facts.files:
+        what = "cannot be read: it is no text in UTF-8 or UTF-16"
+        yield Finding("requirement", REQUIREMENTS, what, "save it as UTF-8", "error")
+        return
     needed = [one for one in imports if not one.optional]
     if needed:
         lines = " ".join(dict.fromkeys(_pin(distribution_of(one.module), facts) for one in needed))

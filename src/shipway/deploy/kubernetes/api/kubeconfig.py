@@ -16,6 +16,8 @@ from shipway.deploy.kubernetes.api.access import Access, Pem, User
 from shipway.deploy.kubernetes.api.entries import Entry, read_entries
 from shipway.deploy.kubernetes.api.users import read_user
 from shipway.errors import UsageError
+from shipway.oci.files import read_bounded
+from shipway.spec.host import is_loopback
 from shipway.spec.release import is_label
 from shipway.spec.words import did_you_mean
 
@@ -109,11 +111,15 @@ def _from_account(folder: Path, namespace: str, environ: Mapping[str, str]) -> A
     authority = folder / "ca.crt"
     return Access(
         server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
-        namespace=namespace or (own.read_text(encoding="utf-8").strip() if own.is_file() else "default"),
+        namespace=namespace or (_namespace_in(own) if own.is_file() else "default"),
         context=IN_CLUSTER,
         user=User(token_file=folder / "token"),
         authority=authority if authority.is_file() else None,
     )
+
+
+def _namespace_in(file: Path) -> str:
+    return read_bounded(file, 1 << 10, "the namespace file", UsageError).decode("utf-8", "replace").strip()
 
 
 def _named(configs: Sequence[Entry], kind: str) -> Iterator[Entry]:
@@ -162,17 +168,9 @@ def proxy_for(server: str, environ: Mapping[str, str]) -> str:
 
     proxy = variable(f"{scheme}_proxy")
     rules = [rule.strip().lower() for rule in variable("no_proxy").split(",") if rule.strip()]
-    if not proxy or is_this_machine(host) or any(_matches(host, rule) for rule in rules):
+    if not proxy or is_loopback(host) or any(_matches(host, rule) for rule in rules):
         return ""
     return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether a host is a loopback address or name."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _matches(host: str, rule: str) -> bool:
@@ -198,7 +196,7 @@ def _check(access: Access) -> None:
             f"context {access.context}: {shown} is no URL of a cluster's API",
             fix="kubectl config set-cluster NAME --server https://HOST:PORT",
         )
-    if scheme == "http" and not is_this_machine(host) and not access.user.is_anonymous:
+    if scheme == "http" and not is_loopback(host) and not access.user.is_anonymous:
         raise UsageError(
             f"context {access.context} would send credentials over plain HTTP to {host}, where anyone on the "
             "way could read them",

@@ -1,0 +1,53 @@
+"""What is imported and listed nowhere is told, with the name of the distribution that brings it."""
+
+from __future__ import annotations
+
+import pytest
+
+from shipway.apps.imports import find_imports, unlisted
+from shipway.apps.requirements import read_requirements
+
+
+def imported(text: str, **others: str) -> list[tuple[str, int, bool]]:
+    files = {"app.py": text, **{f"{name}.py": other for name, other in others.items()}}
+    return [(one.module, one.line, one.optional) for one in find_imports(files)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("import flask\nimport flask.json", [("flask", 1, False)]),
+        ("from sklearn.linear_model import Ridge", [("sklearn", 1, False)]),
+        ("def f():\n    import torch", [("torch", 2, False)]),
+        ("try:\n    import ujson\nexcept ImportError:\n    import json", [("ujson", 2, True)]),
+        ("try:\n    import ujson\nexcept KeyError: ...", [("ujson", 2, False)]),
+        ("try: import a\nexcept ImportError: ...\nimport a", [("a", 3, False)]),
+        ("if TYPE_CHECKING:\n    import a\nelse:\n    import b", [("b", 4, False)]),
+        ("if __name__ == '__main__': import uvicorn", []),
+        ("import os, app, __main__\nfrom . import x\nfrom app import y", []),
+        ("import (", []),
+    ],
+)
+def test_imports_from_outside_are_found(text: str, expected: list[tuple[str, int, bool]]) -> None:
+    assert imported(text) == expected
+
+
+def test_the_folders_own_modules_and_tests_are_not_outside() -> None:
+    assert imported("import helper, pkg") != []
+    files = {
+        "app.py": "import helper, pkg, deep",
+        "helper.py": "",
+        "pkg/__init__.py": "",
+        "src/deep.py": "",
+        "tests/t.py": "import pytest",
+    }
+    assert find_imports(files) == ()
+
+
+def test_only_what_nothing_brings_is_unlisted() -> None:
+    text = "import sklearn, joblib, numpy, pandas\nimport yaml, bs4\ntry: import flask\nexcept ImportError: ..."
+    imports = find_imports({"app.py": text})
+    requirements = read_requirements({"requirements.txt": "scikit-learn\n"})
+    assert [(one.module, name) for one, name in unlisted(imports, requirements)] == [
+        ("bs4", "beautifulsoup4"), ("pandas", "pandas"), ("yaml", "pyyaml"),
+    ]  # fmt: skip
