@@ -2,8 +2,8 @@
 
 A change is first a plan: what would be created, changed and deleted. A person looks at it, then it is carried out and
 watched. Deploying, rolling back, promoting, scaling and taking down are all plans, so each can be looked at, each is
-watched until it is healthy, and each is told in the same words. A new target is one class of this protocol, the
-contract suite in `tests/contract/` holds for it, and no verb has to know of it.
+watched until it is healthy, and each is told in the same words. A new target is one class of this protocol that passes
+the contract suite in `tests/contract/`; it is named in `cli/target.py`, which opens it, and in the settings.
 """
 
 from __future__ import annotations
