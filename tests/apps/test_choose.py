@@ -46,6 +46,9 @@ def test_the_likeliest_is_chosen(files: dict[str, str], expected: str) -> None:
 def test_what_the_dockerfile_starts_is_chosen() -> None:
     assert chosen({"app.py": APP, "other.py": APP}, hint="other:app") == "other:app"
     assert chosen({"app.py": APP}, hint="gone:app") == "app:app"
+    factory = f"{FLASK}def make():\n  return Flask('x')"
+    for hint in ("b:make", "b:make()"):
+        assert chosen({"a.py": factory, "b.py": factory}, hint=hint) == "b:make()"
 
 
 def test_several_as_likely_are_listed_with_the_way_out() -> None:

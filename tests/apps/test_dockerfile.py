@@ -63,6 +63,7 @@ def test_variables(line: str, name: str, value: str) -> None:
         ('ENTRYPOINT ["uvicorn"]\nCMD ["main:app"]', ("uvicorn", "main:app")),
         ("CMD a\nENTRYPOINT b", ("b",)),
         ("CMD [broken", ("[broken",)),
+        ("CMD\tpython app.py", ("python", "app.py")),
     ],
 )
 def test_commands(line: str, command: tuple[str, ...]) -> None:
@@ -76,6 +77,8 @@ def test_commands(line: str, command: tuple[str, ...]) -> None:
         ('CMD ["/usr/bin/gunicorn", "pkg.main:create_app()"]', "pkg.main:create_app()"),
         ("CMD python -m uvicorn main:app --port 80", "main:app"),
         ("ENV FLASK_APP=hello:site\nCMD flask run", "hello:site"),
+        ('CMD ["sh", "-c", "cd src && gunicorn main:app"]', "main:app"),
+        ("CMD uvicorn --factory main:make", "main:make"),
         ("CMD python main.py", None),
         ("CMD echo a:b", None),
     ],
@@ -99,6 +102,21 @@ def test_the_app_that_is_started(line: str, target: str | None) -> None:
 def test_what_is_installed(line: str, installs: tuple[str, ...], files: tuple[str, ...]) -> None:
     facts = read_dockerfile(f"FROM x\n{line}\nUSER 0\n")
     assert (facts.installs, facts.requirement_files) == (installs, files)
+
+
+@pytest.mark.parametrize(
+    ("line", "ports"),
+    [
+        ("EXPOSE 80 443/TCP 53/udp 80", (80, 443)),
+        ("EXPOSE\t80", (80,)),
+        ('EXPOSE "80"', (80,)),
+        ("EXPOSE 7000-7005/tcp", (7000,)),
+        ("ENV PORT=90\nEXPOSE ${PORT}", (90,)),
+        ("EXPOSE $PORT 0 65536 x -1", ()),
+    ],
+)
+def test_ports(line: str, ports: tuple[int, ...]) -> None:
+    assert read_dockerfile(f"FROM x\n{line}\n").ports == ports
 
 
 def test_instructions_have_the_line_where_they_begin() -> None:

@@ -126,6 +126,8 @@ def test_links_stay_inside(tmp_path: Path) -> None:
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert [(one.path, one.why) for one in collect(tmp_path).left_out] == [("pipe", "neither a file nor a folder")]
+    with pytest.raises(ArtefactError, match="pipe is neither"):
+        collect(tmp_path, ["pipe"])
 
 
 def test_there_are_limits(tmp_path: Path) -> None:

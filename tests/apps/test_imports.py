@@ -51,3 +51,19 @@ def test_only_what_nothing_brings_is_unlisted() -> None:
     assert [(one.module, name) for one, name in unlisted(imports, requirements)] == [
         ("bs4", "beautifulsoup4"), ("pandas", "pandas"), ("yaml", "pyyaml"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("listed", "module"),
+    [
+        ("opencv-python", "cv2"),
+        ("psycopg2", "psycopg2"),
+        ("tensorflow-cpu", "tensorflow"),
+        ("faiss-gpu", "faiss"),
+        ("google-cloud-storage", "google.cloud"),
+    ],
+)
+def test_one_of_several_distributions_of_a_module_is_enough(listed: str, module: str) -> None:
+    imports = find_imports({"app.py": f"import {module}"})
+    assert unlisted(imports, read_requirements({"requirements.txt": listed})) == ()
+    assert unlisted(imports, read_requirements({"requirements.txt": "bottle"})) != ()

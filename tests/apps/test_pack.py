@@ -74,6 +74,7 @@ def test_what_is_opened_and_stays_out_is_said(tmp_path: Path) -> None:
         ("MODE", "fast", True), ("MODEL_PATH", "/app/m", True), ("PATH", "/x", False), ("PIP_NO_CACHE_DIR", "1", False),
         ("DB_PASSWORD", "x", False), ("OPENAI_API_KEY", "x", False), ("FLASK_DEBUG", "1", False), ("DEBUG", "0", True),
         ("FLASK_ENV", "development", False), ("PORT", "80", False), ("PYTHONUNBUFFERED", "1", False),
+        ("TOKENIZERS_PARALLELISM", "x", True), ("API_TOKENS", "x", False),
     ],
 )  # fmt: skip
 def test_only_variables_of_the_app_go_with_it(name: str, value: str, goes: bool) -> None:

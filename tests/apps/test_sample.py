@@ -23,6 +23,8 @@ JSON = {"content-type": "application/json"}
         (b' {"age": 3}\n', SampleRequest("POST", "", JSON, '{"age": 3}')),
         (b'{"path": "/x", "age": 3}', SampleRequest("POST", "", JSON, '{"path": "/x", "age": 3}')),
         (b'{"path": "somewhere"}', SampleRequest("POST", "", JSON, '{"path": "somewhere"}')),
+        (b'\xef\xbb\xbf[1]', SampleRequest("POST", "", JSON, "[1]")),
+        (b'{"path": "/x", "method": ""}', SampleRequest("GET", "/x", {}, "")),
         (b'{"path": "/x"}', SampleRequest("GET", "/x", {}, "")),
         (b'{"path": "/x", "json": {"a": 1}}', SampleRequest("POST", "/x", JSON, '{"a":1}')),
         (b'{"path": "/x", "json": null}', SampleRequest("POST", "/x", JSON, "null")),

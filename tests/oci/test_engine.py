@@ -35,6 +35,16 @@ def test_one_that_is_not_installed_is_told_from_one_that_does_not_answer() -> No
         find_engine(program=installed("docker", code=1))
 
 
+@pytest.mark.parametrize(
+    ("tool", "form"), [("docker", "{{.Server.Os}}/{{.Server.Arch}}"), ("podman", "{{.Server.OsArch}}")]
+)
+def test_each_is_asked_for_its_platform_in_its_own_words(tool: str, form: str) -> None:
+    def program(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, command != [tool, "version", "--format", form], "linux/arm64\n", "")
+
+    assert Engine(tool, program).platform() == "linux/arm64"
+
+
 def test_a_command_that_fails_says_so_in_its_own_last_words() -> None:
     with pytest.raises(MachineError, match="docker save failed: the daemon sleeps"):
         Engine("docker", installed("docker", code=1)).call("save", "x")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["Asked", "Lifespan", "ask_all", "ask_asgi", "ask_wsgi", "sample_path"]
+__all__ = ["Asked", "Lifespan", "ask_all", "ask_asgi", "ask_wsgi", "own_host", "sample_path"]
 
 _BODY = 1 << 20
 _SHOWN = 2_000
@@ -239,8 +239,8 @@ def _told(question: Request, asked: Asked, report: Any, caught: Any) -> None:
         report.write(answer={"path": path, "status": asked.status, "body": body, "error": failed})
 
 
-def _host() -> str:
-    """Gives a host that the app answers for: Django refuses every other."""
+def own_host() -> str:
+    """Gives a host that the app of this process answers for: Django refuses every other."""
     with contextlib.suppress(Exception):
         allowed = sys.modules["django.conf"].settings.ALLOWED_HOSTS
         return next((name.lstrip(".") for name in allowed if name != "*"), "localhost")
@@ -249,7 +249,8 @@ def _host() -> str:
 
 def _headers(request: Request) -> dict[str, str]:
     length = {"content-length": str(len(request["body"].encode()))} if request["body"] else {}
-    return {"host": _host(), "user-agent": "shipway", "accept": "*/*", **request["headers"], **length}
+    given = {name.lower(): value for name, value in request["headers"].items()}
+    return {"host": own_host(), "user-agent": "shipway", "accept": "*/*", **given, **length}
 
 
 def _environ(request: Request, errors: io.StringIO) -> dict[str, Any]:

@@ -45,7 +45,8 @@ def choose(
         candidates: from `find_candidates`.
         files: the Python files that they were found in.
         wanted: `module:object` that the user named.
-        hint: `module:object` that the folder's Dockerfile or Procfile starts.
+        hint: `module:object` that the folder's Dockerfile or Procfile starts; of a factory with or without `()`, for
+            `uvicorn --factory` and `FLASK_APP` name it without.
         names: of all files of the folder; says what it is where there is no app in it.
 
     Raises:
@@ -56,7 +57,7 @@ def choose(
         return _named(candidates, files, Target.parse(wanted))
     if not candidates:
         raise _nothing(files, names)
-    hinted = next((one for one in candidates if one.target == hint), None)
+    hinted = next((one for one in candidates if one.target in (hint, f"{hint}()")), None)
     if hinted is not None:
         return hinted
     modules = {module.file: module for module in parse_all(files)[0]}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from importlib import metadata
 
-__all__ = ["distribution_of", "installed", "likely_name", "normal"]
+__all__ = ["brings", "distribution_of", "installed", "likely_name", "normal"]
 
 _DIFFERENT: Mapping[str, str] = {
     "Crypto": "pycryptodome",
@@ -46,6 +46,9 @@ _DIFFERENT: Mapping[str, str] = {
     "zmq": "pyzmq",
 }
 
+_FAMILIES: Mapping[str, str] = {"cv2": "opencv"}
+"""How the names of all distributions of a module begin, where it is not with its own."""
+
 _KNOWN = """
 aiohttp alembic altair annoy anyio apscheduler asyncpg beautifulsoup4 bottle boto3 botocore catboost celery channels
 click cloudpickle cryptography dash datasets django django-cors-headers django-environ djangorestframework docker
@@ -83,6 +86,22 @@ def distribution_of(module: str) -> str:
     """
     brought = _brought().get(module, ())
     return normal(brought[0] if brought else _DIFFERENT.get(module, module))
+
+
+def brings(distribution: str, module: str) -> bool:
+    """Whether a distribution brings a module, as far as names say it.
+
+    One whose name goes on where the module's ends is another build of it (`tensorflow-cpu`), a part of it
+    (`google-cloud-storage`) or an extension that needs it (`flask-cors`); type stubs alone do not need what they type.
+
+    Args:
+        distribution: normalised.
+        module: the first part of its name.
+    """
+    if distribution == distribution_of(module):
+        return True
+    family = _FAMILIES.get(module, normal(module))
+    return f"{distribution}-".startswith(f"{family}-") and not distribution.endswith("-stubs")
 
 
 def likely_name(name: str) -> str | None:

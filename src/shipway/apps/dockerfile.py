@@ -56,7 +56,7 @@ class DockerfileFacts:
         base: image of the last `FROM`; where that is a stage, what the stage is made from. Empty for none.
         workdir: absolute; empty where it is not said.
         environment: of `ENV`.
-        ports: of `EXPOSE`, TCP only.
+        ports: of `EXPOSE`, TCP only; of a range its first.
         user: of `USER`; empty for root.
         command: the words of `ENTRYPOINT` and `CMD`; those of the shell form as a shell would split them.
         installs: requirements that `pip install` names in words.
@@ -129,12 +129,13 @@ def command_target(command: tuple[str, ...]) -> str | None:
     """Gives the `module:object` that a command starts a server with; None where it starts none.
 
     Args:
-        command: its words.
+        command: its words; one that is itself a command line (`sh -c "gunicorn app:app"`) is taken apart.
     """
-    programs = {posixpath.basename(word) for word in command}
+    words = [part for word in command for part in _split(word)]
+    programs = {posixpath.basename(word) for word in words}
     if not programs & _SERVERS:
         return None
-    return next((word for word in command if _TARGET.fullmatch(word) and not word.rpartition(":")[2].isdigit()), None)
+    return next((word for word in words if _TARGET.fullmatch(word) and not word.rpartition(":")[2].isdigit()), None)
 
 
 def _instructions(lines: list[str]) -> Iterator[Instruction]:
@@ -152,7 +153,7 @@ def _instructions(lines: list[str]) -> Iterator[Instruction]:
             place += 1
             if following and not following.startswith("#"):  # comments may stand between continuation lines
                 words = f"{words.removesuffix(escape).rstrip()} {following}"
-        keyword, _, value = words.removesuffix(escape).partition(" ")
+        keyword, value = (*words.removesuffix(escape).split(None, 1), "", "")[:2]
         for word in _HEREDOC.findall(value) if keyword.upper() in ("RUN", "COPY", "ADD") else ():
             while place < len(lines) and lines[place].strip() != word:
                 value += f"\n{lines[place]}"
@@ -213,8 +214,9 @@ def _pairs(value: str) -> dict[str, str]:
 
 def _ports(value: str) -> list[int]:
     found = []
-    for word in value.split():
-        number, _, protocol = word.partition("/")
+    for word in _split(value):
+        numbers, _, protocol = word.partition("/")
+        number = numbers.partition("-")[0]
         if protocol.lower() in ("", "tcp") and number.isascii() and number.isdigit() and 0 < int(number[:6]) < 65536:
             found.append(int(number))
     return found

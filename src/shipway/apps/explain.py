@@ -173,7 +173,7 @@ def stopped(
     if how == "time":
         return ArtefactError(
             f"{place}the app is not done after {seconds:g} s when it {doing}",
-            fix=f"{mended}, or give it time: --timeout SECONDS",
+            fix=f"{mended}, or give it time: shipway pack --timeout SECONDS",
         )
     if how == "output":
         return ArtefactError(f"{place}the app prints without end when it {doing}", fix=mended)

@@ -205,7 +205,7 @@ class _Walk:
                 if not inherited:
                     self.left_out.append(LeftOut(path, why))
                 continue
-            self._check_link(entry, path)
+            self._check_kind(entry, path)
             yield path, entry
 
     def _folder(self, entry: Path, path: str, inherited: str) -> Iterator[tuple[str, Path]]:
@@ -227,13 +227,15 @@ class _Walk:
         except OSError as error:
             raise ArtefactError(f"{folder} cannot be read: {error.strerror}", fix="check its permissions") from error
 
-    def _check_link(self, entry: Path, path: str) -> None:
+    def _check_kind(self, entry: Path, path: str) -> None:
         if entry.is_symlink():
             target = entry.resolve()
             if not target.is_file():
                 raise ArtefactError(f"{path} is a link to nothing", fix="remove it, or name it in .shipwayignore")
             if not target.is_relative_to(self.root):
                 raise ArtefactError(f"{path} is a link out of the folder", fix="copy the file in its place")
+        elif not entry.is_file():  # named by `include`; reading a pipe would wait for ever
+            raise ArtefactError(f"{path} is neither a file nor a folder", fix="leave it out of --include")
 
 
 def _virtual(folder: Path) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from shipway.apps.distributions import distribution_of
+from shipway.apps.distributions import brings, distribution_of
 from shipway.apps.requirements import Requirements, installed_versions
 from shipway.apps.source import is_main_guard, parse_all
 
@@ -61,8 +61,8 @@ def find_imports(files: Mapping[str, str]) -> tuple[Import, ...]:
 def unlisted(imports: Sequence[Import], requirements: Requirements) -> tuple[tuple[Import, str], ...]:
     """Gives the imports that no requirement brings, nor what is installed for it, each with its distribution."""
     brought = {one.name for one in requirements.listed} | set(installed_versions(requirements.texts))
-    pairs = ((one, distribution_of(one.module)) for one in imports if not one.optional)
-    return tuple((one, name) for one, name in pairs if name not in brought)
+    missing = (one for one in imports if not one.optional and not any(brings(name, one.module) for name in brought))
+    return tuple((one, distribution_of(one.module)) for one in missing)
 
 
 def _of_statements(body: Iterable[ast.AST], file: str, *, optional: bool) -> Iterator[Import]:

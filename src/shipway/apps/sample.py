@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 import msgspec
@@ -21,12 +22,13 @@ def parse_sample(text: bytes, name: str = "the sample") -> SampleRequest:
     """Reads `{"path", "method", "headers", "json" | "body"}`; any other JSON is the body of a POST whose path is empty.
 
     Args:
-        text: the JSON.
+        text: the JSON; a mark of UTF-8 before it, as PowerShell writes it, is none of it.
         name: how errors call it.
 
     Raises:
         UsageError: it is no JSON, or has two bodies.
     """
+    text = text.removeprefix(codecs.BOM_UTF8)
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -38,7 +40,7 @@ def parse_sample(text: bytes, name: str = "the sample") -> SampleRequest:
     given = "json" in value
     body = msgspec.json.encode(value["json"]).decode() if given else value.get("body", "")
     headers = {key.lower(): word for key, word in value.get("headers", {}).items()}
-    method = value.get("method", "POST" if body else "GET").upper()
+    method = (value.get("method") or ("POST" if body else "GET")).upper()
     return SampleRequest(method, value["path"], (_JSON if given else {}) | headers, body)
 
 

@@ -29,12 +29,35 @@ _FOLDERS = {
 _SUFFIXES = {".p12": "a key store", ".pfx": "a key store", ".jks": "a key store", ".keystore": "a key store"}
 _EXAMPLES = frozenset({"example", "sample", "template", "dist"})
 _READ = frozenset(
-    {"", ".pem", ".key", ".json", ".yaml", ".yml", ".ini", ".cfg", ".conf", ".toml", ".txt", ".env", ".crt"}
+    {
+        "",
+        ".pem",
+        ".key",
+        ".json",
+        ".yaml",
+        ".yml",
+        ".ini",
+        ".cfg",
+        ".conf",
+        ".toml",
+        ".txt",
+        ".env",
+        ".crt",
+        ".asc",
+        ".ppk",
+    }
 )
 _CONTENT = (
-    (re.compile(rb"^\s*-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----", re.MULTILINE), "a private key"),
+    (
+        re.compile(rb"^\s*([\w.-]+\s*[=:]\s*)?[\"']?-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----", re.MULTILINE),
+        "a private key",
+    ),
+    (re.compile(rb"^PuTTY-User-Key-File-\d", re.MULTILINE), "a private key"),
     (re.compile(rb'"private_key"\s*:\s*"-----BEGIN'), "the private key of a service account"),
-    (re.compile(rb"^\s*aws_secret_access_key\s*[=:]\s*\S", re.MULTILINE | re.IGNORECASE), "AWS credentials"),
+    (
+        re.compile(rb"^[\s{]*(export\s+)?\"?aws_secret_access_key\"?\s*[=:]\s*\S", re.MULTILINE | re.IGNORECASE),
+        "AWS credentials",
+    ),
     (re.compile(rb"^\s*(- )?(client-key-data|token):\s*\S", re.MULTILINE), "credentials of a cluster"),
 )
 _KUBECONFIG = re.compile(rb"^kind:\s*Config\s*$", re.MULTILINE)
@@ -48,7 +71,8 @@ def secret_by_name(path: str) -> str:
     """
     file = PurePosixPath(path)
     name = file.name.lower()
-    if name == ".env" or (name.startswith(".env.") and name.split(".")[-1] not in _EXAMPLES):
+    variables = name == ".envrc" or name.startswith(".env.") or name.endswith(".env")
+    if variables and not _EXAMPLES & {name.split(".")[0], name.split(".")[-1]}:
         return "variables that are seldom for everybody"
     if name in _KEYS:
         return "a private key"

@@ -77,8 +77,7 @@ def build_for(
     from shipway.spec.image import ImageReference, Platform
 
     name = ImageReference.parse(tag or f"shipway/{bundle.id.name}:{bundle.id.version}").tagged
-    architecture = engine.call("version", "--format", "{{.Server.Arch}}")
-    image = make_image(session, bundle, Platform.parse(f"linux/{architecture}"), base=base).image
+    image = make_image(session, bundle, Platform.parse(engine.platform()), base=base).image
     load(image, name, engine.tool)
     return str(name), Contract.of(bundle.manifest)
 

@@ -53,6 +53,15 @@ class Engine:
         """Whether it has an image of that name."""
         return self.program([self.tool, "image", "inspect", image]).returncode == 0
 
+    def platform(self) -> str:
+        """Gives the platform that its containers run on, which may be a virtual machine's: `linux/amd64`.
+
+        Raises:
+            MachineError: it does not answer.
+        """
+        form = "{{.Server.OsArch}}" if self.tool == "podman" else "{{.Server.Os}}/{{.Server.Arch}}"
+        return self.call("version", "--format", form)
+
     def pull(self, image: str) -> bool:
         """Lets it fetch an image, from wherever it is set to fetch; whether it could."""
         return self.program([self.tool, "pull", "--quiet", image]).returncode == 0

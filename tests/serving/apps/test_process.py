@@ -23,6 +23,7 @@ from shipway.errors import UsageError
 from shipway.serving.apps.application import AppApplication
 from shipway.serving.choose import application_for
 from shipway.serving.http.access import no_log
+from shipway.spec.app import SampleRequest
 from shipway.spec.settings import Settings
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sockets are inherited and signals sent on POSIX only")
@@ -187,6 +188,18 @@ def test_djangos_debug_page_is_never_shown(tmp_path: Path) -> None:
         assert server.client.get(address, headers={"host": "elsewhere.example"}).status_code == 400
         assert "DEBUG was on in Django's settings" in server.log
         assert "ALLOWED_HOSTS is empty" in server.log
+
+
+def test_a_sample_is_asked_of_a_host_that_django_answers_for(tmp_path: Path) -> None:
+    source = DJANGO.replace("ALLOWED_HOSTS=[]", "ALLOWED_HOSTS=['.shop.example']").replace(
+        "raise ValueError", "return HttpResponse"
+    )
+    source = source.replace("import path", "import path\nfrom django.http import HttpResponse")
+    sample = SampleRequest("GET", "/")
+    folder = write_bundle(tmp_path, {"app.py": source}, "app:app", "wsgi", sample=sample)
+    with ServerProcess(str(folder), "--drain-seconds", "0") as server:
+        answer = server.client.get(server.address(), headers={"host": "shop.example"})
+        assert answer.text == "secret of the app"
 
 
 def test_a_module_of_the_app_does_not_take_the_place_of_one_of_the_servers(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from shipway.apps.ask import own_host
 from shipway.errors import GoldenMismatch
 from shipway.serving.apps.asgi import AsgiApp, Message
 from shipway.spec.app import SampleRequest
@@ -50,7 +51,8 @@ async def replay(app: AsgiApp, sample: SampleRequest, state: dict[str, Any], sec
 
 def _scope(sample: SampleRequest, state: dict[str, Any]) -> dict[str, Any]:
     path, _, query = sample.path.partition("?")
-    headers = {"host": "localhost", **{name.lower(): value for name, value in sample.headers.items()}}
+    given = {name.lower(): value for name, value in sample.headers.items()}
+    headers = {"host": own_host(), "user-agent": "shipway", "accept": "*/*", **given}
     if sample.body:
         headers["content-length"] = str(len(sample.body.encode("utf-8")))
     return {
