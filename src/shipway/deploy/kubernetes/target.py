@@ -14,7 +14,7 @@ from shipway.deploy.kubernetes.health.address import address_of, node_port
 from shipway.deploy.kubernetes.health.following import Evidence
 from shipway.deploy.kubernetes.health.logs import follow_logs, last_lines
 from shipway.deploy.kubernetes.health.rollout import progress
-from shipway.deploy.kubernetes.health.snapshot import condition
+from shipway.deploy.kubernetes.health.snapshot import condition, is_deleted
 from shipway.deploy.kubernetes.objects.labels import TRACK, ours, selector_of
 from shipway.deploy.kubernetes.objects.render import objects
 from shipway.deploy.kubernetes.plans.applying import Carrier
@@ -151,7 +151,7 @@ class KubernetesTarget:
     def measure(self, name: str) -> Mapping[Track, Measure]:
         """See `Target.measure`."""
         self._require(name)
-        pods = [pod for pod in self._pods(name) if "deletionTimestamp" not in pod["metadata"]]
+        pods = [pod for pod in self._pods(name) if not is_deleted(pod)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             read = list(pool.map(self._measure_one, pods))
         measures: dict[Track, Measure] = {}

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes.exchanges import EXCHANGES, seen
-from shipway.deploy.kubernetes.health.rollout import instance, newest_of, owned_by, progress
+from shipway.deploy.kubernetes.health.rollout import instance, progress
+from shipway.deploy.kubernetes.health.snapshot import newest_of, owned_by
 from shipway.deploy.target import Cause
 
 Object = dict[str, Any]

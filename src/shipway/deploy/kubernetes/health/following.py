@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from shipway.deploy.kubernetes.api.cluster import Cluster
 from shipway.deploy.kubernetes.api.kinds import KINDS, Object
 from shipway.deploy.kubernetes.health.diagnose import Snapshot, diagnose
-from shipway.deploy.kubernetes.health.rollout import instance, newest_of, owned_by, progress
+from shipway.deploy.kubernetes.health.rollout import instance, progress
 from shipway.deploy.kubernetes.health.snapshot import condition
 from shipway.deploy.kubernetes.health.watch import View, Watch
 from shipway.deploy.kubernetes.objects.labels import ours
@@ -46,18 +47,14 @@ class Evidence:
 
     def cause(self, deployment: Object, replica_sets: Sequence[Object], pods: Sequence[Object]) -> Cause | None:
         """Says why a Deployment does not become ready; None where nothing seems wrong."""
-        newest = newest_of(deployment, replica_sets)
-        waiting = [pod for pod in owned_by(pods, [newest] if newest else []) if not instance(pod).ready]
-        looked_at = waiting[:_MOST_PODS]
+        snapshot = Snapshot(self._now(), deployment, replica_sets, pods)
+        looked_at = [look.pod for look in snapshot.looks()[:_MOST_PODS]]
         crashed = ((pod, restarts) for pod in looked_at if (restarts := _crashes(pod)) is not None)
         unplaced = any(condition(pod, "PodScheduled").get("status") == "False" for pod in looked_at)
         refused = condition(deployment, "ReplicaFailure").get("status") == "True"
-        snapshot = Snapshot(
-            self._now(),
-            deployment,
-            replica_sets,
-            pods,
-            events=self._events([deployment, *([newest] if newest else []), *looked_at]),
+        snapshot = replace(
+            snapshot,
+            events=self._events([thing for thing in (deployment, snapshot.newest, *looked_at) if thing]),
             logs={pod["metadata"]["name"]: self._log(pod, restarts) for pod, restarts in crashed},
             nodes=self._nodes() if unplaced else (),
             namespace=self._about_namespace() if refused else {},

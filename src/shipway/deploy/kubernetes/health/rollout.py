@@ -5,19 +5,26 @@ Source: kubernetes.md, section 1.1, which is what `kubectl rollout status` goes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from shipway.deploy.kubernetes.api.kinds import Object
-from shipway.deploy.kubernetes.health.snapshot import condition
+from shipway.deploy.kubernetes.health.snapshot import (
+    condition,
+    is_deleted,
+    is_observed,
+    is_ready,
+    newest_of,
+    owned_by,
+    uid,
+)
 from shipway.deploy.kubernetes.objects.labels import TRACK
 from shipway.deploy.target import Cause, Instance, Progress
 
-__all__ = ["instance", "newest_of", "owned_by", "progress"]
+__all__ = ["instance", "progress"]
 
 _NO_IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 _MISCONFIGURED = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-_REVISION = "deployment.kubernetes.io/revision"
 _DEADLINE = 600
 
 
@@ -35,12 +42,12 @@ def progress(
     status = deployment.get("status") or {}
     newest = newest_of(deployment, replica_sets)
     mine = owned_by(pods, owned_by(replica_sets, [deployment]))
-    new = {_uid(pod) for pod in owned_by(pods, [newest] if newest else [])}
-    shown = [instance(pod, new=_uid(pod) in new and not _ends(pod)) for pod in pods]
+    new = {uid(pod) for pod in owned_by(pods, [newest] if newest else [])}
+    shown = [instance(pod, new=uid(pod) in new and not is_deleted(pod)) for pod in pods]
     of_new = [one for one in shown if one.new]
     wanted, updated = int(deployment["spec"].get("replicas", 1)), int(status.get("updatedReplicas", 0))
     is_done = (
-        int(status.get("observedGeneration", 0)) >= int(deployment["metadata"].get("generation", 0))
+        is_observed(deployment)
         and updated >= wanted
         and int(status.get("replicas", 0)) <= updated
         and int(status.get("availableReplicas", 0)) >= updated
@@ -51,7 +58,7 @@ def progress(
         wanted=wanted,
         updated=len(of_new),
         ready=sum(one.ready for one in of_new),
-        old=sum(_uid(pod) not in new for pod in mine),
+        old=sum(uid(pod) not in new for pod in mine),
         instances=tuple(sorted(shown, key=lambda one: (not one.new, one.track, one.name))),
         cause=None if is_done else cause or given_up,
         done=is_done,
@@ -61,8 +68,7 @@ def progress(
 
 def _given_up(deployment: Object) -> Cause | None:
     """Gives the cause where the cluster has given up: only once its controller has seen the newest template."""
-    status = deployment.get("status") or {}
-    if int(status.get("observedGeneration", 0)) < int(deployment["metadata"].get("generation", 0)):
+    if not is_observed(deployment):
         return None
     refused = condition(deployment, "ReplicaFailure")
     if refused.get("status") == "True":
@@ -84,31 +90,6 @@ def _given_up(deployment: Object) -> Cause | None:
     return None
 
 
-def newest_of(deployment: Object, replica_sets: Iterable[Object]) -> Object | None:
-    """Gives the ReplicaSet of the newest template; None as long as the controller has not made it."""
-    status, metadata = deployment.get("status") or {}, deployment["metadata"]
-    if int(status.get("observedGeneration", 0)) < int(metadata.get("generation", 0)):
-        return None
-    revision = (metadata.get("annotations") or {}).get(_REVISION)
-    for each in owned_by(replica_sets, [deployment]):
-        if revision and (each["metadata"].get("annotations") or {}).get(_REVISION) == revision:
-            return each
-    return None
-
-
-def owned_by(things: Iterable[Object], owners: Iterable[Object]) -> list[Object]:
-    """Gives those things that one of the owners controls."""
-    uids = {_uid(owner) for owner in owners}
-    return [
-        thing
-        for thing in things
-        if any(
-            reference.get("controller") and reference.get("uid") in uids
-            for reference in thing["metadata"].get("ownerReferences") or ()
-        )
-    ]
-
-
 def instance(pod: Object, *, new: bool = True) -> Instance:
     """Gives a pod as people see it."""
     labels = pod["metadata"].get("labels") or {}
@@ -116,7 +97,7 @@ def instance(pod: Object, *, new: bool = True) -> Instance:
     return Instance(
         name=str(pod["metadata"]["name"]),
         track="canary" if labels.get(TRACK) == "canary" else "stable",
-        ready=_is_ready(pod) and not _ends(pod),
+        ready=is_ready(pod) and not is_deleted(pod),
         state=_state(pod),
         restarts=sum(int(server.get("restartCount", 0)) for server in servers),
         new=new,
@@ -125,7 +106,7 @@ def instance(pod: Object, *, new: bool = True) -> Instance:
 
 def _state(pod: Object) -> str:
     status = pod.get("status") or {}
-    if _ends(pod):
+    if is_deleted(pod):
         return "ending"
     if status.get("phase") == "Failed":
         return "evicted" if status.get("reason") == "Evicted" else "failed"
@@ -136,7 +117,7 @@ def _state(pod: Object) -> str:
     for server in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
         if (word := _container_state(server)) is not None:
             return word
-    if _is_ready(pod):
+    if is_ready(pod):
         return "ready"
     started = all(server.get("started") for server in status.get("containerStatuses") or ())
     return "not ready" if status.get("phase") == "Running" and started else "starting"
@@ -155,15 +136,3 @@ def _container_state(server: dict[str, Any]) -> str | None:
         last = ended or (server.get("lastState") or {}).get("terminated") or {}
         return "out of memory" if last.get("reason") == "OOMKilled" else "crashed"
     return "pulling" if waiting == "ContainerCreating" else None
-
-
-def _is_ready(pod: Object) -> bool:
-    return condition(pod, "Ready").get("status") == "True"
-
-
-def _ends(pod: Object) -> bool:
-    return "deletionTimestamp" in pod["metadata"]
-
-
-def _uid(thing: Object) -> str:
-    return str(thing["metadata"].get("uid"))

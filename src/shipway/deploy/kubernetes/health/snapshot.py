@@ -5,14 +5,28 @@ Nothing is taken for granted of an answer: what is missing or of another shape r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from shipway.deploy.kubernetes.api.kinds import Object
 from shipway.deploy.kubernetes.objects.labels import BUNDLE_ANNOTATION
 
-__all__ = ["Look", "Snapshot", "condition", "number", "part", "parts", "text"]
+__all__ = [
+    "Look",
+    "Snapshot",
+    "condition",
+    "is_deleted",
+    "is_observed",
+    "is_ready",
+    "newest_of",
+    "number",
+    "owned_by",
+    "part",
+    "parts",
+    "text",
+    "uid",
+]
 
 _REVISION = "deployment.kubernetes.io/revision"
 
@@ -65,32 +79,28 @@ class Snapshot:
     @property
     def is_observed(self) -> bool:
         """Whether the cluster has seen the newest template; before that, all else is about the one before."""
-        seen = number(self.deployment, "status", "observedGeneration")
-        return seen >= number(self.deployment, "metadata", "generation")
+        return is_observed(self.deployment)
 
     @property
     def newest(self) -> Object:
-        """The ReplicaSet of the newest template, which bears the Deployment's revision; empty before it is made."""
-        revision = _revision(self.deployment)
-        mine = (each for each in self.replica_sets if _owner(each) == _uid(self.deployment) != "")
-        return next((each for each in mine if _revision(each) == revision), {})
+        """The ReplicaSet of the newest template; empty before it is made."""
+        return newest_of(self.deployment, self.replica_sets) or {}
 
     @property
     def pods_of_newest(self) -> Sequence[Object]:
         """The pods of the newest template that are not being deleted, oldest first."""
-        newest = _uid(self.newest)
-        pods = [pod for pod in self.pods if _owner(pod) == newest != "" and not _is_deleted(pod)]
+        pods = [pod for pod in owned_by(self.pods, [self.newest]) if not is_deleted(pod)]
         return sorted(pods, key=lambda pod: text(pod, "metadata", "creationTimestamp"))
 
     @property
     def is_healthy(self) -> bool:
         """Whether as many pods of the newest template are ready as are wanted."""
-        ready = sum(_is_ready(pod) for pod in self.pods_of_newest)
+        ready = sum(is_ready(pod) for pod in self.pods_of_newest)
         return ready >= int(number(self.deployment, "spec", "replicas", default=1))
 
     def looks(self) -> Sequence[Look]:
         """Gives each pod of the newest template that should be ready and is not, oldest first."""
-        return [Look(self, pod) for pod in self.pods_of_newest if not _is_ready(pod)]
+        return [Look(self, pod) for pod in self.pods_of_newest if not is_ready(pod)]
 
     def since(self, when: str) -> float:
         """Gives the seconds from a time of the API to the snapshot; 0 where there is no time."""
@@ -170,8 +180,8 @@ class Look:
 
     def events(self, *reasons: str) -> Sequence[Object]:
         """Gives the pod's events of these reasons, newest first."""
-        uid = _uid(self.pod)
-        mine = (each for each in self.snapshot.events if text(each, "involvedObject", "uid") == uid != "")
+        own = uid(self.pod)
+        mine = (each for each in self.snapshot.events if text(each, "involvedObject", "uid") == own != "")
         return sorted((each for each in mine if each.get("reason") in reasons), key=_last_seen, reverse=True)
 
     def said(self, *reasons: str) -> Iterator[str]:
@@ -208,6 +218,27 @@ def condition(thing: Object, kind: str) -> Object:
     return next((each for each in parts(thing, "status", "conditions") if each.get("type") == kind), {})
 
 
+def is_observed(deployment: Object) -> bool:
+    """Whether the controller has seen a Deployment's newest template."""
+    seen = number(deployment, "status", "observedGeneration")
+    return seen >= number(deployment, "metadata", "generation")
+
+
+def newest_of(deployment: Object, replica_sets: Iterable[Object]) -> Object | None:
+    """Gives the ReplicaSet of the newest template, which bears the Deployment's revision; None before it is made."""
+    if not is_observed(deployment):
+        return None
+    revision = _revision(deployment)
+    mine = owned_by(replica_sets, [deployment])
+    return next((each for each in mine if _revision(each) == revision), None)
+
+
+def owned_by(things: Iterable[Object], owners: Iterable[Object]) -> list[Object]:
+    """Gives those things that one of the owners controls."""
+    uids = {uid(owner) for owner in owners} - {""}
+    return [thing for thing in things if _owner(thing) in uids]
+
+
 def _at(thing: object, path: Sequence[str]) -> object:
     for key in path:
         thing = thing.get(key) if isinstance(thing, dict) else None
@@ -227,7 +258,8 @@ def _last_seen(event: Object) -> str:
     return series or text(event, "lastTimestamp") or text(event, "eventTime") or text(event, "firstTimestamp")
 
 
-def _uid(thing: Object) -> str:
+def uid(thing: Object) -> str:
+    """Gives an object's uid; empty where it has none."""
     return text(thing, "metadata", "uid")
 
 
@@ -240,9 +272,11 @@ def _revision(thing: Object) -> str:
     return text(thing, "metadata", "annotations", _REVISION)
 
 
-def _is_deleted(thing: Object) -> bool:
+def is_deleted(thing: Object) -> bool:
+    """Whether an object is on its way out."""
     return bool(text(thing, "metadata", "deletionTimestamp"))
 
 
-def _is_ready(pod: Object) -> bool:
+def is_ready(pod: Object) -> bool:
+    """Whether a pod says that it is ready."""
     return condition(pod, "Ready").get("status") == "True"

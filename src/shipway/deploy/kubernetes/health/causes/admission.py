@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from shipway.deploy.kubernetes.health.causes.words import plainly
-from shipway.deploy.kubernetes.health.snapshot import Snapshot, condition, number, part, text
+from shipway.deploy.kubernetes.health.snapshot import Snapshot, condition, is_deleted, number, part, text
 from shipway.deploy.target import Cause
 
 __all__ = ["ending", "paused", "refused"]
@@ -29,7 +29,7 @@ def ending(snapshot: Snapshot) -> Cause | None:
             "a cluster makes nothing new in a namespace that ends",
             f"wait until it is gone (kubectl get namespace {name}), or deploy to another --namespace",
         )
-    if text(snapshot.deployment, "metadata", "deletionTimestamp"):
+    if is_deleted(snapshot.deployment):
         return Cause(
             "deployment-ending",
             f"the Deployment {snapshot.name} is being deleted",
