@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from shipway.apps.distributions import brings, distribution_of, installed, likely_name, normal
+from shipway.apps.distributions import brings, distribution_of, installed, likely_name
+from shipway.spec.words import normal_name
 
 
 @pytest.mark.parametrize("name", ["Scikit_Learn", "scikit.learn", "scikit--learn", "SCIKIT-_.learn"])
 def test_a_name_has_one_form(name: str) -> None:
-    assert normal(name) == normal(normal(name)) == "scikit-learn"
+    assert normal_name(name) == normal_name(normal_name(name)) == "scikit-learn"
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ import msgspec
 
 from shipway.apps import child
 from shipway.apps.explain import Failure, explain, stopped
-from shipway.apps.routes import OWN_PATHS
 from shipway.apps.target import Target
 from shipway.errors import ArtefactError
 from shipway.spec.app import Interface, SampleRequest
+from shipway.spec.paths import OPERATIONS
 
 __all__ = ["Answer", "Confirmed", "Noted", "confirm"]
 
@@ -147,7 +147,7 @@ def confirm(
     with tempfile.TemporaryDirectory(prefix="shipway-app-", ignore_cleanup_errors=True) as scratch:
         request = {
             "folder": str(root), "module": parsed.module, "path": parsed.path, "factory": parsed.factory,
-            "environment": dict(environment or {}), "own": OWN_PATHS, "seconds": seconds,
+            "environment": dict(environment or {}), "own": sorted(OPERATIONS), "seconds": seconds,
             "sample": None if sample is None else msgspec.to_builtins(sample),
             "result": f"{scratch}/result.json", "trace": f"{scratch}/trace",
         }  # fmt: skip

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Mapping
 from importlib import metadata
 
-__all__ = ["brings", "distribution_of", "installed", "likely_name", "normal"]
+from shipway.spec.words import normal_name
+
+__all__ = ["brings", "distribution_of", "installed", "likely_name"]
 
 _DIFFERENT: Mapping[str, str] = {
     "Crypto": "pycryptodome",
@@ -65,11 +66,6 @@ uwsgi waitress websockets werkzeug wheel whitenoise wtforms xgboost
 """
 
 
-def normal(name: str) -> str:
-    """Gives a distribution's name as PEP 503 normalises it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def installed(name: str) -> str | None:
     """Gives the version of a distribution that is installed here; None where it is not."""
     try:
@@ -85,7 +81,7 @@ def distribution_of(module: str) -> str:
         module: the first part of its name.
     """
     brought = _brought().get(module, ())
-    return normal(brought[0] if brought else _DIFFERENT.get(module, module))
+    return normal_name(brought[0] if brought else _DIFFERENT.get(module, module))
 
 
 def brings(distribution: str, module: str) -> bool:
@@ -100,7 +96,7 @@ def brings(distribution: str, module: str) -> bool:
     """
     if distribution == distribution_of(module):
         return True
-    family = _FAMILIES.get(module, normal(module))
+    family = _FAMILIES.get(module, normal_name(module))
     return f"{distribution}-".startswith(f"{family}-") and not distribution.endswith("-stubs")
 
 
@@ -110,13 +106,13 @@ def likely_name(name: str) -> str | None:
     Args:
         name: as somebody wrote it.
     """
-    modules = {normal(module): distribution for module, distribution in _DIFFERENT.items()}
-    if normal(name) in modules and modules[normal(name)] != normal(name):
-        return modules[normal(name)]
+    modules = {normal_name(module): distribution for module, distribution in _DIFFERENT.items()}
+    if normal_name(name) in modules and modules[normal_name(name)] != normal_name(name):
+        return modules[normal_name(name)]
     known = {*_KNOWN.split(), *_DIFFERENT.values()}
-    if normal(name) in known or installed(name) is not None:
+    if normal_name(name) in known or installed(name) is not None:
         return None
-    return next((one for one in sorted(known) if _one_slip(normal(name), one)), None)
+    return next((one for one in sorted(known) if _one_slip(normal_name(name), one)), None)
 
 
 def _one_slip(written: str, meant: str) -> bool:

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shipway.apps.distributions import installed, likely_name, normal
+from shipway.apps.distributions import installed, likely_name
 from shipway.errors import ArtefactError
+from shipway.spec.words import normal_name
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -121,10 +122,10 @@ def installed_versions(requirements: Sequence[str]) -> dict[str, str]:
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
         if not applies or version is None or not requirement.specifier.contains(version, prereleases=True):
             continue
-        found[normal(requirement.name)] = version
+        found[normal_name(requirement.name)] = version
         for wanted in ("", *sorted(requirement.extras)):
-            if (normal(requirement.name), wanted) not in done:
-                done.add((normal(requirement.name), wanted))
+            if (normal_name(requirement.name), wanted) not in done:
+                done.add((normal_name(requirement.name), wanted))
                 for text in _needs(requirement.name):
                     try:
                         waiting.append((Requirement(text), wanted))
@@ -214,14 +215,14 @@ def _listed(text: str, file: str, line: int) -> Listed:
         raise ArtefactError(
             f"{where}: {text!r} is no requirement: {why}", fix=f"mend line {line} of {file}, as in flask>=3.0"
         ) from error
-    return Listed(normal(requirement.name), str(requirement), file, line, _pinned(requirement))
+    return Listed(normal_name(requirement.name), str(requirement), file, line, _pinned(requirement))
 
 
 def _refused(where: str, text: str, what: str) -> ArtefactError:
     name = re.search(r"#egg=([\w.-]+)|^([\w.-]+)\s*@|/([\w.-]+?)(?:\.git)?(?:@[^/]*)?$", text)
     known = next((group for group in name.groups() if group), "NAME") if name else "NAME"
     archive = _ARCHIVE.search(text)
-    pin = f"{normal(archive[1])}=={archive[2]}" if archive else f"{known}==1.0"
+    pin = f"{normal_name(archive[1])}=={archive[2]}" if archive else f"{known}==1.0"
     return ArtefactError(
         f"{where} installs {what}, which no lock can vouch for: {text}",
         fix=f"write a released version ({pin}), or copy its modules into the folder and remove the line",

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 
 from shipway.apps.source import Module, parse_all
 
-__all__ = ["OWN_PATHS", "WEBSOCKET", "Route", "find_routes", "routes_of"]
-
-OWN_PATHS = ("/health/live", "/health/ready", "/healthz", "/livez", "/metrics", "/readyz")
-"""The paths that a server of ours answers, unless the app does."""
+__all__ = ["WEBSOCKET", "Route", "find_routes", "routes_of"]
 
 WEBSOCKET = "WEBSOCKET"
 """Stands among the methods of a route that is a WebSocket."""

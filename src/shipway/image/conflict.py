@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from shipway.errors import ArtefactError, RemoteError, ShipwayError
-from shipway.image.lock import normal_name
-from shipway.spec.words import did_you_mean
+from shipway.spec.words import did_you_mean, normal_name
 
 __all__ = ["explain", "without_wheels"]
 

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from shipway.errors import UsageError, VersionMismatch
 from shipway.spec.image import Platform
+from shipway.spec.words import normal_name
 
 __all__ = ["Lock", "LockedWheel", "Target", "check_lock", "normal_name"]
 
@@ -190,8 +191,3 @@ def _checked(wheel: LockedWheel) -> LockedWheel:
     if not safe or not re.fullmatch(r"[0-9a-f]{64}", wheel.sha256):
         raise UsageError(f"the lock's wheel of {wheel.name} has no sha256 or no address", fix="make a new lock")
     return wheel
-
-
-def normal_name(name: str) -> str:
-    """Gives a distribution's name in its normal form (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()

@@ -20,10 +20,11 @@ from shipway.bundle.bundle import Bundle
 from shipway.errors import ArtefactError, MissingDependency, RemoteError, UsageError
 from shipway.image.cache import Cache
 from shipway.image.conflict import explain, without_wheels
-from shipway.image.lock import Lock, Target, check_lock, normal_name
+from shipway.image.lock import Lock, Target, check_lock
 from shipway.image.uv import Run, find_uv, run_uv
 from shipway.spec.app import APP_FOLDER, AppManifest
 from shipway.spec.manifest import Manifest
+from shipway.spec.words import normal_name
 
 __all__ = ["APP_SERVER", "SERVER", "Needs", "needs_of", "pins_of", "resolve"]
 

@@ -21,6 +21,7 @@ from shipway.errors import UsageError
 from shipway.serving.http.asgi import AsgiApp, Receive, Scope, Send
 from shipway.serving.http.connection import Connection
 from shipway.serving.listeners import address_of, bind_all
+from shipway.serving.signals import heard
 from shipway.serving.state import Phase, State
 from shipway.spec.settings import Server
 
@@ -117,19 +118,6 @@ class _Stop:
         self.loop.call_soon_threadsafe(self.asked.set)
 
 
-@contextlib.contextmanager
-def _heard(stop: _Stop) -> Iterator[None]:
-    """Lets signals reach `stop` until the block ends; then they mean to the process what they meant before."""
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), stop.on_signal) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            if handler is not None:  # one that is not Python's cannot be set from here
-                signal.signal(getattr(signal, name), handler)
-
-
 class _UvicornServer(uvicorn.Server):
     """Without handlers of its own: ours stand before any model loads, and drain."""
 
@@ -158,7 +146,7 @@ async def _serve(
     on_ready: Callable[[str, tuple[Opened, ...]], None],
 ) -> None:
     stop = _Stop(asyncio.get_running_loop())
-    with _heard(stop):
+    with heard(("SIGINT", "SIGTERM", "SIGBREAK"), stop.on_signal):
         await _serve_until(stop, application, bundles, settings, listeners, on_ready)
 
 

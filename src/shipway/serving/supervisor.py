@@ -16,10 +16,11 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
 from shipway.serving.listeners import bind_all
+from shipway.serving.signals import heard
 from shipway.spec.settings import Server
 
 __all__ = ["WORKER_FLAG", "Worker", "supervise"]
@@ -75,7 +76,7 @@ class _Supervisor:
 
     def run(self) -> int:
         wait, failed, was_ready = _FIRST_WAIT, 0, False
-        with self._signals():
+        with heard(_SIGNALS, self._on_signal):
             while True:
                 begun = time.monotonic()
                 code, ready = self._run_worker()
@@ -130,17 +131,6 @@ class _Supervisor:
         end = time.monotonic() + seconds
         while not self._stop and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, 0.1))
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        names = [name for name in _SIGNALS if hasattr(signal, name)]
-        before = {name: signal.signal(getattr(signal, name), self._on_signal) for name in names}
-        try:
-            yield
-        finally:
-            for name, handler in before.items():
-                if handler is not None:  # one that is not Python's cannot be set from here
-                    signal.signal(getattr(signal, name), handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         # SIGHUP and SIGQUIT end a server too, and gently: those are what terminals and other inits send.

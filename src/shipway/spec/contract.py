@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from shipway.spec.app import AnyManifest, AppManifest
 from shipway.spec.manifest import Manifest
+from shipway.spec.paths import LIVE, READY
 from shipway.spec.surroundings import surroundings_of
 
 __all__ = ["Contract"]
@@ -37,8 +38,8 @@ class Contract:
     port: int = 8000
     metrics_port: int = 8002
     user: int = 65532
-    live: str = "/livez"
-    ready: str = "/readyz"
+    live: str = LIVE[0]
+    ready: str = READY[0]
     drain_seconds: int = 5
     request_seconds: int = 30
     memory_mib: int = 128

@@ -1,11 +1,12 @@
-"""Words that somebody mistyped."""
+"""Words as somebody typed them: mistyped, or one of several ways to write a name."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
-__all__ = ["LONGEST_WORD", "did_you_mean"]
+__all__ = ["LONGEST_WORD", "did_you_mean", "normal_name"]
 
 LONGEST_WORD = 256
 """How many characters of a word that somebody wrote are looked at, or shown."""
@@ -17,3 +18,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return ""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"did you mean {near[0]!r}?" if near else ""
+
+
+def normal_name(name: str) -> str:
+    """Gives a distribution's name in its normal form (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -16,12 +16,13 @@ from shipway.monitor.access import AccessRecord
 from shipway.monitor.metrics import Metrics
 from shipway.serving.apps.asgi import AsgiApp, Receive, Scope, Send
 from shipway.serving.apps.exchange import Exchange, too_large
-from shipway.serving.apps.operations import HEALTH_PATHS, Operations, send_error, send_reply
+from shipway.serving.apps.operations import Operations, send_error, send_reply
 from shipway.serving.http.access import AccessLog
 from shipway.serving.http.body import seconds_allowed
 from shipway.serving.http.keys import ApiKeys
 from shipway.serving.http.message import RequestIds
 from shipway.serving.state import State
+from shipway.spec.paths import METRICS
 from shipway.spec.reference import BundleId
 from shipway.spec.settings import Limits
 
@@ -170,7 +171,7 @@ class Around:
         path = scope["path"]
         if not self._operations.has(path):
             raise Draining("the app is still starting", fix="wait until /readyz answers 200")
-        if path not in HEALTH_PATHS:
+        if path == METRICS:
             self._check_key(headers)
         await send_reply(exchange.send, self._operations.reply(scope["method"], path))
 

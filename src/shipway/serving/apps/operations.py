@@ -12,12 +12,10 @@ from shipway.serving.apps.asgi import Receive, Scope, Send
 from shipway.serving.http.errors import error_body, error_headers
 from shipway.serving.http.message import RequestIds
 from shipway.serving.state import State
+from shipway.spec.paths import LIVE, METRICS, READY
 
-__all__ = ["HEALTH_PATHS", "METRICS_PATH", "Operations", "Reply", "send_error", "send_reply"]
+__all__ = ["Operations", "Reply", "send_error", "send_reply"]
 
-_LIVE, _READY = ("/livez", "/healthz", "/health/live"), ("/readyz", "/health/ready")
-HEALTH_PATHS = frozenset((*_LIVE, *_READY))
-METRICS_PATH = "/metrics"
 _JSON = b"application/json"
 Reply = tuple[int, bytes, bytes]
 """Status, content type and body."""
@@ -38,9 +36,9 @@ class Operations:
         self._is_alive = is_alive
         self._ids = RequestIds()
         self._paths: dict[str, Callable[[], Reply]] = {
-            **dict.fromkeys(_LIVE, self._live),
-            **dict.fromkeys(_READY, self._ready),
-            METRICS_PATH: self._exposition,
+            **dict.fromkeys(LIVE, self._live),
+            **dict.fromkeys(READY, self._ready),
+            METRICS: self._exposition,
         }
 
     @property

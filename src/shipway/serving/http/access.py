@@ -11,24 +11,14 @@ from typing import Literal, TextIO
 import msgspec
 
 from shipway.monitor.access import AccessRecord
+from shipway.spec.paths import OPERATIONS, V2_LIVE, V2_READY
 
 __all__ = ["AccessLog", "choose_log", "json_lines", "no_log", "text_lines", "without_probes"]
 
 
 AccessLog = Callable[[AccessRecord], None]
 
-_PROBED = frozenset(
-    {
-        "/livez",
-        "/readyz",
-        "/healthz",
-        "/health/live",
-        "/health/ready",
-        "/v2/health/live",
-        "/v2/health/ready",
-        "/metrics",
-    }
-)
+_PROBED = frozenset((*OPERATIONS, V2_LIVE, V2_READY))
 
 
 class _Lines:

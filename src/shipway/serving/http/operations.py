@@ -13,13 +13,14 @@ from shipway.serving.http.plain import PLAIN
 from shipway.serving.http.routing import Exchange, Route
 from shipway.serving.state import State
 from shipway.spec.openapi import document
+from shipway.spec.paths import LIVE, METRICS, READY
 from shipway.spec.served import ServedModel
 
 __all__ = ["health_routes", "information_routes", "metrics_route"]
 
 
 def health_routes(state: State) -> list[Route]:
-    """Gives the health routes. Some clouds swallow paths that end in z, hence the aliases."""
+    """Gives the health routes."""
 
     async def live(exchange: Exchange) -> HttpResponse:  # noqa: ARG001
         return HttpResponse(200, b'{"status":"alive"}')
@@ -30,7 +31,7 @@ def health_routes(state: State) -> list[Route]:
 
     return [
         Route("GET", path, handler, PLAIN, public=True)
-        for handler, paths in ((live, ("/livez", "/healthz", "/health/live")), (ready, ("/readyz", "/health/ready")))
+        for handler, paths in ((live, LIVE), (ready, READY))
         for path in paths
     ]
 
@@ -41,7 +42,7 @@ def metrics_route(metrics: Metrics) -> Route:
     async def exposition(exchange: Exchange) -> HttpResponse:  # noqa: ARG001
         return HttpResponse(200, metrics.exposition(), METRICS_CONTENT_TYPE.encode())
 
-    return Route("GET", "/metrics", exposition, PLAIN)
+    return Route("GET", METRICS, exposition, PLAIN)
 
 
 def information_routes(models: Sequence[ServedModel], metrics: Metrics, *, version: str, auth: bool) -> list[Route]:

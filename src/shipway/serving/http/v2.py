@@ -21,6 +21,7 @@ from shipway.serving.http.body import decode_json, off_loop_if_large, read_body
 from shipway.serving.http.message import HttpResponse
 from shipway.serving.http.routing import Exchange, Protocol, Route
 from shipway.serving.state import State
+from shipway.spec.paths import V2_LIVE, V2_READY
 from shipway.spec.rows import array_of, check_row_count
 from shipway.spec.served import ServedModel
 from shipway.spec.settings import Limits
@@ -80,8 +81,8 @@ def v2_health_routes(state: State) -> list[Route]:
         return HttpResponse(200 if is_ready else 503, b'{"ready":true}' if is_ready else b'{"ready":false}')
 
     return [
-        Route("GET", "/v2/health/live", live, V2, public=True),
-        Route("GET", "/v2/health/ready", ready, V2, public=True),
+        Route("GET", V2_LIVE, live, V2, public=True),
+        Route("GET", V2_READY, ready, V2, public=True),
     ]
 
 
