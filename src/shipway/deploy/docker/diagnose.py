@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from shipway.deploy.docker.containers import Container
 from shipway.deploy.docker.state import State
+from shipway.deploy.last_words import last_error
 from shipway.deploy.target import Cause, Instance, Progress
 
 __all__ = ["diagnose", "has_failed", "instance_of", "progress_of", "slow_start"]
 
+_MOST_CHARACTERS = 500
 _ENOUGH_RESTARTS = 2
 """Once is chance: a first crash may pass, the second is meant."""
 
@@ -83,11 +85,11 @@ def diagnose(container: Container, lines: Sequence[str], tool: str, memory: str)
         )
     if container.error:
         return Cause("cannot-start", f"{tool} cannot start {name}", container.error, f"{tool} inspect {name} says more")
-    said = _said(lines)
+    said = last_error(lines)
     what = f"{name} ended with exit code {container.exit_code}"
-    if "error" in said:
-        fix = said.get("fix") or f"{tool} logs {name} says more"
-        return Cause("server-error", what, said["error"], fix)
+    if said is not None:
+        error, fix = (words.strip()[:_MOST_CHARACTERS] for words in said)
+        return Cause("server-error", what, error, fix or f"{tool} logs {name} says more")
     last = next((line for line in reversed(lines) if line.strip()), "it wrote nothing")
     return Cause("crash", what, last.strip()[-300:], f"{tool} logs {name} says more")
 
@@ -101,13 +103,3 @@ def slow_start(containers: Sequence[Container], seconds: float, tool: str) -> Ca
         "models are loaded, warmed up and replay their golden rows before a server is ready",
         f"{tool} logs {containers[0].name if containers else 'NAME'} says how far it is",
     )
-
-
-def _said(lines: Sequence[str]) -> Mapping[str, str]:
-    """Gives the last `error:` and `fix:` that a server of Shipway's wrote."""
-    said: dict[str, str] = {}
-    for line in lines:
-        word, colon, rest = line.partition(": ")
-        if colon and word in ("error", "fix"):
-            said[word] = rest.strip()[:500]
-    return said

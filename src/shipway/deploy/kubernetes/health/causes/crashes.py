@@ -8,6 +8,7 @@ from fractions import Fraction
 from shipway.deploy.kubernetes.health.causes.words import plainly
 from shipway.deploy.kubernetes.health.snapshot import Look, number, text
 from shipway.deploy.kubernetes.objects.resources import parse_quantity
+from shipway.deploy.last_words import last_error
 from shipway.deploy.target import Cause
 from shipway.spec.contract import Contract
 
@@ -41,12 +42,10 @@ def out_of_memory(look: Look) -> Cause | None:
 
 def server_error(look: Look) -> Cause | None:
     """Passes on what Shipway's own server says when it ends: a line `error:`, and one `fix:` where there is one."""
-    lines = look.log
-    at = max((i for i, line in enumerate(lines) if line.startswith("error: ")), default=-1)
-    if not look.ended or at < 0:
+    said = last_error(look.log)
+    if not look.ended or said is None:
         return None
-    error = lines[at].removeprefix("error: ")
-    fix = next((line.removeprefix("fix: ") for line in lines[at + 1 :] if line.startswith("fix: ")), "")
+    error, fix = said
     return Cause(
         "server-error",
         f"the server ends: {plainly(error)}",
