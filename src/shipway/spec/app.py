@@ -10,8 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from shipway.errors import CorruptBlob
-from shipway.spec.manifest import SCHEMA_VERSION, File, Manifest
+from shipway.spec.manifest import SCHEMA_VERSION, File, Manifest, decode_manifest
 
 __all__ = ["APP_FOLDER", "AnyManifest", "AppManifest", "Interface", "SampleRequest", "read_manifest"]
 
@@ -87,6 +86,7 @@ AnyManifest = Manifest | AppManifest
 
 class _Kind(msgspec.Struct, frozen=True):
     package: str = "model"
+    schema_version: int = SCHEMA_VERSION
 
 
 def read_manifest(text: bytes) -> AnyManifest:
@@ -95,18 +95,6 @@ def read_manifest(text: bytes) -> AnyManifest:
     Raises:
         CorruptBlob: it is neither, or one of a later Shipway.
     """
-    try:
-        package = msgspec.json.decode(text, type=_Kind).package
-        if package != "app":
-            return Manifest.from_json(text)
-        manifest = msgspec.json.decode(text, type=AppManifest)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise CorruptBlob(
-            f"not a bundle manifest that this Shipway reads: {error}", fix="upgrade Shipway, or pack it again"
-        ) from error
-    if manifest.schema_version > SCHEMA_VERSION:
-        raise CorruptBlob(
-            f"the manifest has schema version {manifest.schema_version}; this Shipway reads up to {SCHEMA_VERSION}",
-            fix="pip install --upgrade shipway",
-        )
-    return manifest
+    if decode_manifest(text, _Kind).package == "app":
+        return decode_manifest(text, AppManifest)
+    return Manifest.from_json(text)

@@ -6,16 +6,26 @@ how fast it was; those stand beside it, in the store's index.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
 from shipway.errors import CorruptBlob
 from shipway.spec.signature import Signature
 
-__all__ = ["SCHEMA_VERSION", "CompiledForm", "File", "Golden", "LinearFormula", "Manifest", "Role"]
+__all__ = ["SCHEMA_VERSION", "CompiledForm", "File", "Golden", "LinearFormula", "Manifest", "Role", "decode_manifest"]
 
 SCHEMA_VERSION = 1
+
+
+class _Versioned(Protocol):
+    """What every manifest says of its structure."""
+
+    @property
+    def schema_version(self) -> int: ...
+
+
+Kind = TypeVar("Kind", bound=_Versioned)
 Role = Literal["artefact", "code", "compiled", "golden"]
 
 
@@ -126,16 +136,24 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             CorruptBlob: it is no manifest, or one of a later Shipway.
         """
-        try:
-            manifest = msgspec.json.decode(text, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise CorruptBlob(
-                f"not a bundle manifest that this Shipway reads: {error}",
-                fix="upgrade Shipway, or pack the model again",
-            ) from error
-        if manifest.schema_version > SCHEMA_VERSION:
-            raise CorruptBlob(
-                f"the manifest has schema version {manifest.schema_version}; this Shipway reads up to {SCHEMA_VERSION}",
-                fix="pip install --upgrade shipway",
-            )
-        return manifest
+        return decode_manifest(text, cls)
+
+
+def decode_manifest(text: bytes, kind: type[Kind]) -> Kind:
+    """Parses a JSON text as a manifest of one kind, or as what all kinds share.
+
+    Raises:
+        CorruptBlob: it is none, or one of a later Shipway.
+    """
+    try:
+        manifest = msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptBlob(
+            f"not a bundle manifest that this Shipway reads: {error}", fix="upgrade Shipway, or pack it again"
+        ) from error
+    if manifest.schema_version > SCHEMA_VERSION:
+        raise CorruptBlob(
+            f"the manifest has schema version {manifest.schema_version}; this Shipway reads up to {SCHEMA_VERSION}",
+            fix="pip install --upgrade shipway",
+        )
+    return manifest
