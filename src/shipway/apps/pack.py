@@ -61,11 +61,13 @@ class PackedApp:
         manifest: with the digests of all files.
         files: by path in the bundle (below `artefact/`), where their bytes lie.
         notes: what was detected, left out and taken over, for people; one sentence each.
+        source: the folder as it was read, for a review of it.
     """
 
     manifest: AppManifest
     files: Mapping[str, Path | bytes]
     notes: tuple[str, ...]
+    source: AppFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def inspect_app(request: AppRequest, say: Step = lambda _: None) -> PackedApp:
         sample=confirmed.answer.request if confirmed.answer else None,
     )
     notes = (*_notes(manifest, candidate, files, confirmed), *dropped, *needs.notes)
-    return PackedApp(manifest, stored, notes)
+    return PackedApp(manifest, stored, notes, files)
 
 
 def taken_over(environment: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shipway.cli.output import table
 
 if TYPE_CHECKING:
+    from shipway.apps.files import AppFiles
     from shipway.apps.review.finding import Finding
     from shipway.bundle.bundle import Bundle
     from shipway.bundle.pack_app import AppReport
@@ -25,7 +26,7 @@ _MAY_WORK = frozenset({"no-requirements", "not-listed", "numpy-answer"})
 _REPLACED = ("Dockerfile", ".yaml", ".yml")
 """Files in whose place Shipway writes its own; what is wrong in them is said, and hinders nothing."""
 
-_INSPECTED = frozenset({"folder", "no-app", "requirement", "requirement-typo"})
+_INSPECTED = frozenset({"no-app", "requirement", "requirement-typo"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def pack_folder(session: Session, folder: Path, name: str, options: AppOptions) 
     packed = inspect_app(request, session.out.say)
     for note in packed.notes:
         session.out.say(note)
-    findings = _review(folder, options)
+    findings = _review(packed.source, folder, options)
     if findings and options.brief:
         session.out.say(f"its author should know {len(findings)} things: shipway doctor {folder}")
     for finding in () if options.brief else findings:
@@ -91,10 +92,10 @@ def pack_folder(session: Session, folder: Path, name: str, options: AppOptions) 
     return store_app(packed, name, session.store(), notes=notes, new_version=options.new_version)
 
 
-def _review(folder: Path, options: AppOptions) -> tuple[Finding, ...]:
-    from shipway.apps.findings import examine
+def _review(files: AppFiles, folder: Path, options: AppOptions) -> tuple[Finding, ...]:
+    from shipway.apps.findings import read_facts, review
 
-    found = examine(folder, options.app, options.include)
+    found = review(read_facts(files, folder.as_posix(), options.app))
     # What keeps a folder from being packed at all was refused before; `--include` may have let it pass.
     return tuple(one for one in found if one.severity != "note" and one.kind not in _INSPECTED)
 
