@@ -9,7 +9,7 @@ import click
 from shipway.cli.live import watched
 from shipway.cli.release import make_release, release_options
 from shipway.cli.session import Session, complete_reference, verb
-from shipway.cli.target import confirm, open_target, plan_facts, show_outcome, show_plan
+from shipway.cli.target import carry_out, goes_on, open_target, show_outcome
 
 if TYPE_CHECKING:
     from shipway.bundle.bundle import Bundle
@@ -82,17 +82,13 @@ def command(
     with open_target(session, target, settings) as place:
         order = Order(release, canary=walked[0] if walked else canary, force=force)
         plan = place.plan(order)
-        show_plan(session, plan)
-        if dry_run or (plan.is_empty and not walked):  # steps go on from where they were broken off
-            session.out.facts(plan_facts(plan), "" if dry_run else f"{plan.name} runs this already: nothing to do")
+        # Steps go on from where they were broken off.
+        if not goes_on(session, plan, "runs this already", yes=yes, dry_run=dry_run, also_empty=bool(walked)):
             return
-        confirm(plan, yes=yes)
         if walked:
             _walk(session, place, order, walked, plan, step_seconds)
             return
-        with watched(session.out, plan) as tell:
-            outcome = place.carry_out(plan, tell, restore=not no_rollback)
-        show_outcome(session, plan, outcome)
+        carry_out(session, place, plan, restore=not no_rollback)
         if canary is not None:
             where = plan.name if target == "kubernetes" else f"{plan.name} --on {target}"
             session.out.say(

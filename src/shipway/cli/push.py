@@ -51,14 +51,11 @@ def _push_bundle(
 ) -> tuple[ImageReference, Pushed]:
     """Pushes a bundle; its version is the tag where none is given."""
     from shipway.bundle.remote import push_bundle
-    from shipway.cli.remote import connect, showing
+    from shipway.cli.remote import moving
 
     bundle = session.bundle(ref)
     named = _tagged(target, str(bundle.id.version))
-    with (
-        connect(session, named.host, insecure=insecure) as registry,
-        showing(session.out, f"pushing {named}") as tell,
-    ):
+    with moving(session, "pushing", named, insecure=insecure) as (registry, tell):
         return named, push_bundle(registry, named, bundle, session.store(), tell=tell)
 
 
@@ -80,16 +77,13 @@ def _push_image(session: Session, ref: str, target: ImageReference, *, insecure:
 
 def _copy(session: Session, ref: str, target: ImageReference, *, insecure: bool) -> tuple[ImageReference, Pushed]:
     """Copies what lies in a registry, whole; within one registry its blobs are mounted."""
-    from shipway.cli.remote import connect, registry_reference, showing
+    from shipway.cli.remote import moving, registry_reference
     from shipway.image.cache import Cache
     from shipway.oci.transfer import pull
 
     source = registry_reference(ref).tagged
     layout = Cache(session.cache_path).layout()
-    with (
-        connect(session, source.host, insecure=insecure) as registry,
-        showing(session.out, f"pulling {source}") as tell,
-    ):
+    with moving(session, "pulling", source, insecure=insecure) as (registry, tell):
         top = pull(registry, source.repository, source.digest or source.tag, layout, tell=tell)
     named = _tagged(target, source.tag or "latest")
     near = (source.repository,) if source.host == named.host else ()
@@ -99,13 +93,10 @@ def _copy(session: Session, ref: str, target: ImageReference, *, insecure: bool)
 def _send(
     session: Session, named: ImageReference, top: Descriptor, layout: Layout, near: Iterable[str], *, insecure: bool
 ) -> Pushed:
-    from shipway.cli.remote import connect, showing
+    from shipway.cli.remote import moving
     from shipway.oci.transfer import push
 
-    with (
-        connect(session, named.host, insecure=insecure) as registry,
-        showing(session.out, f"pushing {named}") as tell,
-    ):
+    with moving(session, "pushing", named, insecure=insecure) as (registry, tell):
         return push(registry, named.repository, (named.tag,), top, layout, mount_from=near, tell=tell)
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "fetch_quietly",
     "find_login",
     "inspect_image",
+    "moving",
     "push_facts",
     "push_images",
     "push_text",
@@ -93,6 +94,25 @@ def connect(session: Session, host: str, *, insecure: bool = False) -> Iterator[
 
 
 @contextmanager
+def moving(
+    session: Session, label: str, reference: ImageReference, *, insecure: bool = False
+) -> Iterator[tuple[Registry, Tell]]:
+    """Opens the registry of a reference, and shows what travels between it and here, while its block runs.
+
+    Args:
+        session: whose credentials and output.
+        label: `pushing` or `pulling`.
+        reference: what travels.
+        insecure: allow plain HTTP.
+    """
+    with (
+        connect(session, reference.host, insecure=insecure) as registry,
+        showing(session.out, f"{label} {reference}") as tell,
+    ):
+        yield registry, tell
+
+
+@contextmanager
 def showing(out: Output, label: str) -> Iterator[Tell]:
     """Shows bytes that travel while its block runs: a bar on a terminal, plain lines otherwise."""
     if not out.quiet and sys.stderr.isatty():
@@ -127,10 +147,7 @@ def fetch_bundle(
     from shipway.bundle.remote import pull_bundle
 
     reference = registry_reference(text).tagged
-    with (
-        connect(session, reference.host, insecure=insecure) as registry,
-        showing(session.out, f"pulling {reference}") as tell,
-    ):
+    with moving(session, "pulling", reference, insecure=insecure) as (registry, tell):
         return pull_bundle(registry, reference, store or session.store(), name=name, tell=tell)
 
 
@@ -187,10 +204,7 @@ def push_images(
     top = put_images(images, layout)
     named = [ImageReference.parse(base.name) for base in bases if base.name]
     near = {base.repository: None for base in named if base.host == target.host}
-    with (
-        connect(session, target.host, insecure=insecure) as registry,
-        showing(session.out, f"pushing {target}") as tell,
-    ):
+    with moving(session, "pushing", target, insecure=insecure) as (registry, tell):
         return push(registry, target.repository, (target.tag,), top, layout, mount_from=near, tell=tell)
 
 

@@ -20,17 +20,14 @@ if TYPE_CHECKING:
     from shipway.spec.settings import Deploy
 
 __all__ = [
+    "carry_out",
     "change",
     "change_facts",
-    "confirm",
+    "goes_on",
     "on_target",
     "open_target",
-    "outcome_facts",
-    "place_flags",
-    "plan_facts",
     "record_facts",
     "show_outcome",
-    "show_plan",
     "which_release",
 ]
 
@@ -45,7 +42,11 @@ def on_target(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def run(session: Session, *, on: str | None, namespace: str | None, context: str | None, **arguments: Any) -> None:
-        where = {"deploy.target": on, **place_flags(namespace, context)}
+        where = {
+            "deploy.target": on,
+            "deploy.kubernetes.namespace": namespace,
+            "deploy.kubernetes.context": context,
+        }
         function(session, where=where, **arguments)
 
     for option in (
@@ -60,11 +61,6 @@ def on_target(function: Callable[..., None]) -> Callable[..., None]:
     ):
         run = option(run)
     return run
-
-
-def place_flags(namespace: str | None, context: str | None) -> dict[str, Any]:
-    """Gives the flags that say where on Kubernetes, by their settings."""
-    return {"deploy.kubernetes.namespace": namespace, "deploy.kubernetes.context": context}
 
 
 def which_release(name: str) -> str:
@@ -119,25 +115,47 @@ def change(
     *,
     yes: bool,
     dry_run: bool,
-    restore: bool = True,
 ) -> None:
     """Makes a plan on the target, shows it, asks, carries it out and says what came of it."""
     settings = session.resolve(where).settings.deploy
     with open_target(session, settings.target, settings) as target:
         plan = make(target)
-        show_plan(session, plan)
-        if dry_run or plan.is_empty:
-            session.out.facts(plan_facts(plan), "" if dry_run else f"{plan.name} is so already: nothing to do")
-            return
-        confirm(plan, yes=yes)
-        with watched(session.out, plan) as tell:
-            outcome = target.carry_out(plan, tell, restore=restore)
-        show_outcome(session, plan, outcome)
+        if goes_on(session, plan, "is so already", yes=yes, dry_run=dry_run):
+            carry_out(session, target, plan)
 
 
-def show_plan(session: Session, plan: Plan) -> None:
+def goes_on(session: Session, plan: Plan, already: str, *, yes: bool, dry_run: bool, also_empty: bool = False) -> bool:
+    """Shows a plan and asks; whether it shall be carried out. What is not is all that there is to say, as facts.
+
+    Args:
+        session: of the verb.
+        plan: what would be done.
+        already: says of a release that there is nothing to do.
+        yes: it is not asked.
+        dry_run: it is only shown.
+        also_empty: a plan that changes nothing is carried out too.
+
+    Raises:
+        UsageError: nobody can be asked.
+        click.Abort: the answer is no.
+    """
+    _show_plan(session.out, plan)
+    if dry_run or (plan.is_empty and not also_empty):
+        session.out.facts(_plan_facts(plan), "" if dry_run else f"{plan.name} {already}: nothing to do")
+        return False
+    _confirm(plan, yes=yes)
+    return True
+
+
+def carry_out(session: Session, target: Target, plan: Plan, *, restore: bool = True) -> None:
+    """Carries a plan out, shows how far it is, and says what came of it."""
+    with watched(session.out, plan) as tell:
+        outcome = target.carry_out(plan, tell, restore=restore)
+    show_outcome(session, plan, outcome)
+
+
+def _show_plan(out: Output, plan: Plan) -> None:
     """Prints what a plan changes, object by object, with the differences; a new object's text only with `--verbose`."""
-    out = session.out
     heading = f"{plan.name}: {plan.reason}" + (f" (release {plan.number})" if plan.number else "")
     out.say(out.style(heading, "bold"))
     for one in plan.changes:
@@ -150,7 +168,7 @@ def show_plan(session: Session, plan: Plan) -> None:
         out.warning(note)
 
 
-def confirm(plan: Plan, *, yes: bool) -> None:
+def _confirm(plan: Plan, *, yes: bool) -> None:
     """Asks whether to go on; without a terminal only `--yes` says so.
 
     Raises:
@@ -175,10 +193,10 @@ def show_outcome(session: Session, plan: Plan, outcome: Outcome) -> None:
         lines.append(f"reach it: {outcome.address}")
     for note in outcome.notes:
         out.warning(note)
-    out.facts({**plan_facts(plan), **outcome_facts(outcome)}, "\n".join(lines))
+    out.facts({**_plan_facts(plan), **_outcome_facts(outcome)}, "\n".join(lines))
 
 
-def outcome_facts(outcome: Outcome) -> dict[str, Any]:
+def _outcome_facts(outcome: Outcome) -> dict[str, Any]:
     """Gives an outcome as it stands in `--json`."""
     return {
         "name": outcome.name,
@@ -207,7 +225,7 @@ def record_facts(record: Record) -> dict[str, Any]:
     }
 
 
-def plan_facts(plan: Plan) -> dict[str, Any]:
+def _plan_facts(plan: Plan) -> dict[str, Any]:
     """Gives a plan as it stands in `--json`."""
     return {
         "name": plan.name,
