@@ -136,6 +136,9 @@ class FakeTarget:
             seconds={bound: count + (seconds <= bound) for bound, count in counted.seconds.items()},
         )
 
+    def command(self, verb: str, name: str = "") -> str:
+        return f"shipway {verb} {name} --on memory".replace("  ", " ")
+
     def plan(self, order: Order) -> Plan:
         self._fail("plan")
         name, release = order.release.name, order.release

@@ -274,6 +274,9 @@ class Measure:
 class Target(Protocol):
     """A place where releases run. All raise `TargetError` where the place refuses or cannot be asked."""
 
+    def command(self, verb: str, name: str = "") -> str:
+        """Gives the command by which a person goes on here: `shipway rollback churn --on docker`."""
+
     def plan(self, order: Order) -> Plan:
         """Says what a release would change.
 

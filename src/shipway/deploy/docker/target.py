@@ -58,6 +58,10 @@ class DockerTarget:
         self._clock = clock
         self._sleep = sleep
 
+    def command(self, verb: str, name: str = "") -> str:
+        """Gives the command by which a person goes on here; see `Target.command`."""
+        return " ".join(filter(None, ("shipway", verb, name, "--on docker")))
+
     def plan(self, order: Order) -> Plan:
         """Says what a release would change; see `Target.plan`. An image that is not here is pulled for it."""
         release, options = order.release, self._options

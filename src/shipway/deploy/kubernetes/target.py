@@ -82,6 +82,10 @@ class KubernetesTarget:
         """Where releases run, in words."""
         return f"context {self._cluster.context}, namespace {self._cluster.namespace}"
 
+    def command(self, verb: str, name: str = "") -> str:
+        """See `Target.command`."""
+        return " ".join(filter(None, ("shipway", verb, name)))
+
     def plan(self, order: Order) -> KubernetesPlan:
         """See `Target.plan`."""
         wanted, release = objects(order.release, self._options), order.release
