@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from shipway.cli.environment import cache_folder, config_file, kubeconfig_files, read_config, store_folder
+from shipway.cli.environment import cache_folder, config_file, read_config, store_folder
 from shipway.errors import UsageError
 
 HOME = Path("home", "ada")
@@ -71,10 +70,3 @@ def test_a_settings_file_that_cannot_be_read_is_refused(tmp_path: Path, name: st
     with pytest.raises(UsageError) as caught:
         read_config(tmp_path / name)
     assert caught.value.fix
-
-
-def test_kubeconfig_may_be_a_list_of_files_and_is_kubectl_s_own_by_default() -> None:
-    named = os.pathsep.join(["one", "", "two"])
-    assert kubeconfig_files({"KUBECONFIG": named}, HOME) == (Path("one"), Path("two"))
-    for environ in ({}, {"KUBECONFIG": ""}, {"KUBECONFIG": os.pathsep}):
-        assert kubeconfig_files(environ, HOME) == (HOME / ".kube" / "config",)

@@ -117,15 +117,11 @@ def test_a_dry_run_builds_nothing(stocked: Shell, place: FakeTarget) -> None:
     assert "--dry-run builds no image" in said
 
 
-@pytest.mark.parametrize(("target", "said"), [("kubernetes", "diabetes lets"), ("docker", "diabetes --on docker lets")])
-def test_what_a_canary_says_to_do_next_is_about_its_own_target(
-    stocked: Shell, place: FakeTarget, target: str, said: str
-) -> None:
+def test_what_a_canary_says_to_do_next_is_about_its_own_target(stocked: Shell, place: FakeTarget) -> None:
     released(place, 1)
-    ran = stocked(
-        "deploy", "diabetes", "--to", target, "--image", IMAGE, "--no-check", "--yes", "--canary", "25"
-    )  # fmt: skip
-    assert f"shipway promote {said}" in ran.err
+    ran = deploy(stocked, "--yes", "--canary", "25")
+    assert f"{place.command('promote', 'diabetes')} lets" in ran.err
+    assert f"{place.command('rollback', 'diabetes')} ends" in ran.err
 
 
 def test_an_image_has_to_be_named(stocked: Shell, place: FakeTarget) -> None:

@@ -125,6 +125,12 @@ def test_a_folder_with_a_kustomization_is_applied_as_one(environ: dict[str, str]
     assert "kubectl apply -k manifests" in result.stderr
 
 
+def test_a_folder_says_how_it_is_applied_on_its_own_target(environ: dict[str, str]) -> None:
+    result = invoke(environ, "--to", "compose", "--image", IMAGE, "--output", "composed")
+    assert "docker compose --project-directory composed up" in result.stderr
+    assert "kubectl" not in result.stderr
+
+
 def rights(environ: dict[str, str], *words: str) -> Result:
     return CliRunner().invoke(shipway, ["render", "--rbac", *words], env=environ, standalone_mode=False)
 

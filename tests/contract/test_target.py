@@ -1,26 +1,30 @@
 """What every target promises (`shipway.deploy.target.Target`), whatever it runs on.
 
-In memory and on an engine in memory it runs always; on the real Docker with the end-to-end tests.
+In memory and on an engine in memory it runs always; on real ones, Docker and a cluster, with the end-to-end tests.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from fakes.containers import FakeContainers
 from fakes.target import Behaviour, FakeTarget, a_release
 from shipway.deploy.docker.target import DockerTarget
-from shipway.deploy.target import Order, Outcome, Plan, Progress, Target
+from shipway.deploy.kubernetes.target import KubernetesTarget
+from shipway.deploy.target import Instance, Order, Outcome, Plan, Progress, Target
 from shipway.errors import Contested, ReleaseFailed, UnknownRelease, UsageError
 from shipway.oci.engine import find_engine
+from shipway.spec.contract import Contract
+from shipway.spec.reference import BundleId
 from shipway.spec.release import Release
-from shipway.spec.settings import Docker
+from shipway.spec.settings import Docker, Kubernetes
 
 NAME = "contract-suite"
+_NO_SUCH_MODEL = '[server]\ndefault = "no-such-model"\n'
 
 
 @dataclass
@@ -30,13 +34,15 @@ class Place:
     Attributes:
         target: under test.
         release: gives the release of a version; versions 1 and 2 are well.
-        bad: a release whose servers never become ready; None where there is none.
+        bad: a release whose servers never become ready.
+        is_real: whether its servers take their time.
         told: all progress of which it told.
     """
 
     target: Target
     release: Callable[[int], Release]
-    bad: Release | None = None
+    bad: Release
+    is_real: bool = False
     told: list[Progress] = field(default_factory=list)
 
     def do(self, plan: Plan) -> Outcome:
@@ -47,6 +53,10 @@ class Place:
 
     def bundle(self, version: int) -> str:
         return str(self.release(version).bundle)
+
+    def serving(self) -> list[Instance]:
+        """The servers, without those that are on their way out."""
+        return [one for one in self.target.status(NAME).progress.instances if one.state != "ending"]
 
 
 def in_memory(request: pytest.FixtureRequest) -> Iterator[Place]:
@@ -77,10 +87,24 @@ def real_docker(request: pytest.FixtureRequest) -> Iterator[Place]:
         port = listener.getsockname()[1]
     target = DockerTarget(find_engine(("docker",)), Docker(port=port, replicas=4), patience=60)
     try:
-        yield Place(target, lambda version: versions[version - 1].release(NAME))
+        yield Place(
+            target, lambda version: versions[version - 1].release(NAME), versions[1].release(NAME, _NO_SUCH_MODEL), True
+        )
     finally:
         if NAME in target.names():
             target.carry_out(target.plan_undeploy(NAME), lambda progress: None)
+
+
+def real_cluster(request: pytest.FixtureRequest) -> Iterator[Place]:
+    access = replace(request.getfixturevalue("access"), namespace=request.getfixturevalue("namespace"))
+    images: tuple[str, str] = request.getfixturevalue("images")
+
+    def release(version: int, configuration: str = "") -> Release:
+        bundle = BundleId(NAME, version, "sha256:" + f"{version:064x}")
+        return Release(NAME, bundle, images[version - 1], Contract(), configuration)
+
+    with KubernetesTarget.open(access, Kubernetes(replicas=4)) as target:
+        yield Place(target, release, release(2, _NO_SUCH_MODEL), True)
 
 
 @pytest.fixture(
@@ -88,6 +112,7 @@ def real_docker(request: pytest.FixtureRequest) -> Iterator[Place]:
         pytest.param(in_memory, id="memory"),
         pytest.param(engine_in_memory, id="engine"),
         pytest.param(real_docker, id="docker", marks=pytest.mark.e2e),
+        pytest.param(real_cluster, id="kubernetes", marks=[pytest.mark.e2e, pytest.mark.kubernetes]),
     ]
 )
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
@@ -108,7 +133,7 @@ def test_a_release_is_planned_carried_out_and_there(place: Place) -> None:
     assert status.current.result == "complete"
     assert (status.canary, status.share) == (None, 0)
     assert status.progress.done
-    assert all(one.ready for one in status.progress.instances)
+    assert all(one.ready for one in place.serving())
     assert NAME in place.target.names()
 
 
@@ -141,24 +166,27 @@ def test_times_of_the_history_rise(place: Place) -> None:
     assert all(time.tzinfo is not None for time in times)
 
 
-def test_a_canary_runs_beside_and_grows_under_its_number_and_is_promoted(place: Place) -> None:
+def test_a_canary_runs_beside_and_grows_and_is_promoted(place: Place) -> None:
     place.deploy(1)
     place.deploy(2, canary=25)
     status = place.target.status(NAME)
     assert status.canary is not None
     assert (status.current.number, status.canary.number, status.share) == (1, 2, 25)
-    assert sorted(one.track for one in status.progress.instances) == ["canary", "stable", "stable", "stable"]
+    assert sorted(one.track for one in place.serving()) == ["canary", "stable", "stable", "stable"]
     assert set(place.target.measure(NAME)) == {"stable", "canary"}
     place.deploy(2, canary=50)
     status = place.target.status(NAME)
     assert status.canary is not None
-    assert (status.canary.number, status.share) == (2, 50)
+    assert (status.current.number, status.canary.bundle, status.share) == (1, place.bundle(2), 50)
     plan = place.target.plan_promote(NAME)
-    assert plan.reason == "promote 2"
+    assert plan.reason == f"promote {status.canary.number}"
+    assert plan.number > status.canary.number
     place.do(plan)
     status = place.target.status(NAME)
-    assert (status.canary, status.current.bundle, len(status.progress.instances)) == (None, place.bundle(2), 4)
+    assert (status.canary, status.current.bundle, len(place.serving())) == (None, place.bundle(2), 4)
     assert set(place.target.measure(NAME)) == {"stable"}
+    # What has only run as a canary is nothing to go back to.
+    assert place.target.plan_rollback(NAME, None).reason == "rollback to 1"
 
 
 def test_a_rollback_ends_a_canary(place: Place) -> None:
@@ -166,18 +194,30 @@ def test_a_rollback_ends_a_canary(place: Place) -> None:
     place.deploy(2, canary=25)
     place.do(place.target.plan_rollback(NAME, None))
     status = place.target.status(NAME)
-    assert (status.canary, status.current.bundle, len(status.progress.instances)) == (None, place.bundle(1), 4)
+    assert (status.canary, status.current.bundle, len(place.serving())) == (None, place.bundle(1), 4)
 
 
-def test_it_is_scaled(place: Place) -> None:
+def test_it_is_scaled_and_going_back_passes_over_sizes(place: Place) -> None:
     place.deploy(1)
+    place.deploy(2)
     for replicas in (5, 2):
         plan = place.target.plan_scale(NAME, replicas)
         assert plan.reason == f"scale to {replicas}"
         place.do(plan)
-        assert len(place.target.status(NAME).progress.instances) == replicas
-    with pytest.raises(UsageError):
-        place.target.plan_scale(NAME, 2, 5)
+        assert len(place.serving()) == replicas
+    assert place.target.status(NAME).current.bundle == place.bundle(2)
+    assert place.target.plan_rollback(NAME, None).reason == "rollback to 1"
+
+
+def test_an_autoscaler_is_planned_or_it_is_said_that_there_is_none(place: Place) -> None:
+    place.deploy(1)
+    try:
+        plan = place.target.plan_scale(NAME, 4, 6)
+    except UsageError as error:
+        assert error.fix
+    else:
+        assert plan.reason == "scale to 4-6"
+        assert not plan.is_empty
 
 
 def test_undeploy_leaves_nothing(place: Place) -> None:
@@ -241,19 +281,20 @@ def test_a_plan_that_is_out_of_date_is_refused(place: Place) -> None:
 
 
 def test_a_release_that_fails_leaves_the_old_one_in_force(place: Place) -> None:
-    if place.bad is None:
-        pytest.skip("no release that fails here")
     place.deploy(1)
     with pytest.raises(ReleaseFailed) as caught:
         place.do(place.target.plan(Order(place.bad)))
     assert caught.value.fix
-    assert place.told[-1].failed
-    assert place.told[-1].cause is not None
+    assert any(one.failed and one.cause is not None for one in place.told)
     status = place.target.status(NAME)
-    assert (status.current.number, len(status.progress.instances)) == (1, 4)
-    assert [one.result for one in place.target.history(NAME)] == ["complete", "failed"]
-    place.deploy(2)
-    assert [(one.number, one.result) for one in place.target.history(NAME)][-1] == (3, "complete")
+    assert (status.current.bundle, status.current.result) == (place.bundle(1), "complete")
+    assert [one.ready for one in place.serving()] == [True] * 4
+    history = place.target.history(NAME)
+    assert [one.number for one in history if one.result == "failed"] == [2]
+    assert status.current.number == 1 or (status.current.number, status.current.reason) == (3, "restore 1")
+    outcome = place.deploy(2)
+    assert outcome.number == history[-1].number + 1
+    assert place.target.status(NAME).current.number == outcome.number
 
 
 def test_logs_are_of_the_servers(place: Place) -> None:
@@ -263,7 +304,7 @@ def test_logs_are_of_the_servers(place: Place) -> None:
 
 
 def test_ten_releases_are_kept(place: Place) -> None:
-    if not isinstance(place.target, FakeTarget) and place.bad is None:
+    if place.is_real:
         pytest.skip("too long on a real one")
     for number in range(12):
         place.deploy(1 + number % 2)

@@ -172,7 +172,13 @@ class FakeTarget:
             change = (Change("delete", "canary"),)
             return FakePlan(name, f"rollback to {state.stable}", 0, change, before=state, after=after)
         earlier = [record.number for record in state.records if record.number < state.stable]
-        good = [number for number in earlier if _record(state, number).result in ("complete", "replaced")]
+        good = [
+            number
+            for number in earlier
+            if _record(state, number).result in ("complete", "replaced")
+            and not _record(state, number).reason.startswith("canary")
+            and state.releases[number] != state.releases[state.stable]
+        ]
         goal = to if to is not None else max(good, default=0)
         if goal not in state.releases:
             raise UnknownRelease(f"{name} has no release {goal or 'before this one'}", fix=f"shipway status {name}")

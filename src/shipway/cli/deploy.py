@@ -10,6 +10,7 @@ from shipway.cli.live import watched
 from shipway.cli.release import make_release, release_options
 from shipway.cli.session import Session, complete_reference, verb
 from shipway.cli.target import carry_out, goes_on, open_target, show_outcome
+from shipway.deploy.targets import RUN, find_target
 
 if TYPE_CHECKING:
     from shipway.bundle.bundle import Bundle
@@ -27,8 +28,8 @@ __all__ = ["command"]
 )
 @click.argument("ref", shell_complete=complete_reference)
 @click.option(
-    "--to", "target", required=True, type=click.Choice(["kubernetes", "docker"]), metavar="TARGET",
-    help="Where it shall run: kubernetes or docker.",
+    "--to", "target", required=True, type=click.Choice(RUN), metavar="TARGET",
+    help=f"Where it shall run: {' or '.join(RUN)}.",
 )  # fmt: skip
 @click.option("--image", metavar="T", help="The image, as the target can pull it.  [default: REF, if it is oci://…]")
 @click.option("--build", is_flag=True, help="Build the image first, and push it to --image.")
@@ -90,10 +91,8 @@ def command(
             return
         carry_out(session, place, plan, restore=not no_rollback)
         if canary is not None:
-            where = plan.name if target == "kubernetes" else f"{plan.name} --on {target}"
-            session.out.say(
-                f"next: shipway promote {where} lets it replace the old version, shipway rollback {where} ends it"
-            )
+            promote, rollback = place.command("promote", plan.name), place.command("rollback", plan.name)
+            session.out.say(f"next: {promote} lets it replace the old version, {rollback} ends it")
 
 
 def _read_steps(steps: str | None, canary: int | None, *, no_rollback: bool) -> tuple[int, ...]:
@@ -152,7 +151,7 @@ def _choose_image(
     """
     from shipway.errors import UsageError
 
-    if target == "docker":
+    if not find_target(target).pulls:
         return _local_image(session, bundle, named, build=build, base=base)
     if not named:
         raise UsageError(

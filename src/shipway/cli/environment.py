@@ -17,7 +17,6 @@ __all__ = [
     "credentials_files",
     "default_store",
     "environment",
-    "kubeconfig_files",
     "read_config",
     "store_folder",
 ]
@@ -70,12 +69,6 @@ def config_file(given: str | None, environ: Mapping[str, str], folder: Path) -> 
         return Path(named)
     found = folder / _CONFIG_NAME
     return found if found.is_file() else None
-
-
-def kubeconfig_files(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
-    """Gives the files that say how clusters are reached: those of `KUBECONFIG`, else kubectl's own; first wins."""
-    named = [part for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    return tuple(Path(part).expanduser() for part in named) or (home / ".kube" / "config",)
 
 
 def read_config(path: Path | None) -> Mapping[str, Any]:

@@ -105,18 +105,19 @@ def make_release(
         session: for the settings, and for a warning where API keys stay behind.
         bundle: what is released.
         image: that holds it.
-        target: `kubernetes`, `docker` or `compose`.
+        target: by its name in `deploy/targets.py`.
         flags: what the options above were given; None and () where they were not.
 
     Raises:
         UsageError: a flag that the target does not have, or a value that cannot be.
     """
     from shipway.deploy.configuration import server_configuration
+    from shipway.deploy.targets import find_target
     from shipway.spec.contract import Contract
     from shipway.spec.release import Release, release_name
 
     name, options = flags.get("name"), {key: value for key, value in flags.items() if key != "name"}
-    table = "kubernetes" if target == "kubernetes" else "docker"
+    table = find_target(target).table
     settings = session.resolve(target_flags(table, options)).settings
     server = settings.server
     contract = replace(
@@ -143,9 +144,9 @@ def target_flags(table: str, flags: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: a flag that this target does not have.
     """
     from shipway.errors import UsageError
-    from shipway.spec.settings import Docker, Kubernetes
+    from shipway.spec.settings import Deploy
 
-    known = (Kubernetes if table == "kubernetes" else Docker).__struct_fields__
+    known = getattr(Deploy(), table).__struct_fields__
     given = {key: value for key, value in flags.items() if value is not None and value != ()}
     for key in given:
         if key not in known:

@@ -10,6 +10,7 @@ import click
 
 from shipway.cli.release import make_release, render_options, target_flags
 from shipway.cli.session import Session, complete_reference, verb
+from shipway.deploy.targets import RENDERED, TARGETS, Kind
 
 __all__ = ["command"]
 
@@ -21,7 +22,7 @@ __all__ = ["command"]
     "shipway render --rbac --namespace models | kubectl apply -f -",
 )
 @click.argument("ref", required=False, shell_complete=complete_reference)
-@click.option("--to", "target", metavar="TARGET", help="Where it shall run: kubernetes or compose.")
+@click.option("--to", "target", metavar="TARGET", help=f"Where it shall run: {' or '.join(RENDERED)}.")
 @click.option("--image", metavar="T", help="The image, as the target's nodes can pull it.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Write files there instead of printing.")
 @click.option("--rbac", is_flag=True, help="Instead, write the rights that deploy needs in a namespace.")
@@ -40,25 +41,24 @@ def command(
     """Writes the files that run the bundle REF on a target, to be read, kept in git and applied."""
     if rbac:
         _refuse(flags, {"namespace"}, REF=ref, to=target, image=image)
-        _write(session, _rights(session, flags, account), output)
+        _write(session, TARGETS["kubernetes"], _rights(session, flags, account), output)
         return
     _refuse({}, set(), account=account)
     if ref is None or target is None or image is None:
         missing = "argument 'REF'" if ref is None else "option '--to'" if target is None else "option '--image'"
         raise click.UsageError(f"Missing {missing}.")
-    from shipway.deploy.targets import check_target, render
+    from shipway.deploy.targets import find_target, render
 
-    check_target(target)
+    kind = find_target(target)
     release, deploy = make_release(session, session.bundle(ref), image, target, flags)
-    _write(session, render(release, target, deploy), output, name=release.name)
+    _write(session, kind, render(release, target, deploy), output, name=release.name)
 
 
 def _rights(session: Session, flags: Mapping[str, Any], account: str | None) -> Mapping[str, str]:
-    from shipway.deploy.kubernetes.objects.rbac import ACCOUNT
     from shipway.deploy.targets import render_rbac
 
     options = session.resolve(target_flags("kubernetes", flags)).settings.deploy.kubernetes
-    return render_rbac(options, ACCOUNT if account is None else account)
+    return render_rbac(options, account)
 
 
 def _refuse(flags: Mapping[str, Any], allowed: set[str], **others: Any) -> None:
@@ -73,7 +73,7 @@ def _refuse(flags: Mapping[str, Any], allowed: set[str], **others: Any) -> None:
             raise click.UsageError(f"{option} counts for nothing here.")
 
 
-def _write(session: Session, files: Mapping[str, str], output: Path | None, **facts: Any) -> None:
+def _write(session: Session, kind: Kind, files: Mapping[str, str], output: Path | None, **facts: Any) -> None:
     """Prints the files, or writes them into a folder and says how to apply it."""
     from shipway.deploy.files import write_files
     from shipway.deploy.kubernetes.objects.render import KUSTOMIZATION
@@ -85,4 +85,5 @@ def _write(session: Session, files: Mapping[str, str], output: Path | None, **fa
         session.out.facts(facts, "---\n".join(texts).rstrip("\n"))
         return
     session.out.facts(facts, "\n".join(map(str, write_files(files, output))))
-    session.out.say(f"next: kubectl apply {'-k' if KUSTOMIZATION in files else '-f'} {output}")
+    if kind.apply is not None:
+        session.out.say(f"next: {kind.apply(output, files)}")

@@ -14,6 +14,7 @@ import click
 from shipway.cli.live import watched
 from shipway.cli.output import Output
 from shipway.cli.session import Session
+from shipway.deploy.targets import RUN
 
 if TYPE_CHECKING:
     from shipway.deploy.target import Change, Outcome, Plan, Record, Target
@@ -54,9 +55,9 @@ def on_target(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--namespace", metavar="N", help="Kubernetes: where it is.  [default: the context's]"),
         click.option(
             "--on",
-            type=click.Choice(["kubernetes", "docker"]),
+            type=click.Choice(RUN),
             metavar="TARGET",
-            help="Where it runs: kubernetes or docker.  [default: deploy.target, kubernetes]",
+            help=f"Where it runs: {' or '.join(RUN)}.  [default: deploy.target, kubernetes]",
         ),
     ):
         run = option(run)
@@ -83,28 +84,17 @@ def open_target(session: Session, name: str, settings: Deploy) -> Iterator[Targe
     """Opens a target for the time of a block.
 
     Raises:
-        UsageError: kubeconfig names no such context, or is damaged.
+        UsageError: no releases are run on it, kubeconfig names no such context, or is damaged.
         MissingDependency, MachineError: what the target needs is not here.
     """
-    if name == "docker":
-        from shipway.deploy.docker.target import DockerTarget
-        from shipway.oci.engine import find_engine
+    from shipway.deploy.target import Operator
+    from shipway.deploy.targets import find_target
 
-        who = session.environ.get("USER") or session.environ.get("USERNAME", "")
-        yield DockerTarget(find_engine(), settings.docker, who=who)
-        return
-    from shipway.cli.environment import kubeconfig_files
-    from shipway.deploy.kubernetes.api.kubeconfig import read_access
-    from shipway.deploy.kubernetes.target import KubernetesTarget
-
-    access = read_access(
-        kubeconfig_files(session.environ, Path.home()),
-        context=settings.kubernetes.context or None,
-        namespace=settings.kubernetes.namespace or None,
-        environ=session.environ,
-        interactive=sys.stdin.isatty(),
-    )
-    with KubernetesTarget.open(access, settings.kubernetes, warn=session.out.warning) as target:
+    opened = find_target(name).open
+    if opened is None:
+        raise click.UsageError(f"no releases are run on {name}: {' or '.join(RUN)} can.")
+    operator = Operator(session.environ, Path.home(), sys.stdin.isatty(), session.out.warning)
+    with opened(settings, operator) as target:
         yield target
 
 

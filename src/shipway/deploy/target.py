@@ -3,7 +3,7 @@
 A change is first a plan: what would be created, changed and deleted. A person looks at it, then it is carried out and
 watched. Deploying, rolling back, promoting, scaling and taking down are all plans, so each can be looked at, each is
 watched until it is healthy, and each is told in the same words. A new target is one class of this protocol that passes
-the contract suite in `tests/contract/`; it is named in `cli/target.py`, which opens it, and in the settings.
+the contract suite in `tests/contract/`, and an entry in `deploy/targets.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, Protocol
 
 from shipway.spec.release import Release
@@ -22,6 +23,7 @@ __all__ = [
     "Instance",
     "LogLine",
     "Measure",
+    "Operator",
     "Order",
     "Outcome",
     "Plan",
@@ -131,7 +133,7 @@ class Progress:
         updated: how many of the new version there are.
         ready: how many of the new version are ready.
         old: how many of the old version have not ended.
-        instances: all of them.
+        instances: all of them; those that are on their way out are `ending`, or not among them.
         cause: what holds it up, as far as is known by now.
         done: whether it is complete.
         failed: whether the target has given up, or `cause` is final.
@@ -149,6 +151,28 @@ class Progress:
 
 Tell = Callable[[Progress], None]
 """Told each time that something has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who works on a target, and where from.
+
+    Attributes:
+        environ: the environment of the command.
+        home: the account's folder.
+        is_present: whether a person is there to be asked.
+        warn: told of what a target wants said, a sentence each.
+    """
+
+    environ: Mapping[str, str]
+    home: Path
+    is_present: bool = False
+    warn: Callable[[str], None] = lambda _: None
+
+    @property
+    def name(self) -> str:
+        """Of the account, as the machine knows it; empty where it does not."""
+        return self.environ.get("USER") or self.environ.get("USERNAME", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +296,12 @@ class Measure:
 
 
 class Target(Protocol):
-    """A place where releases run. All raise `TargetError` where the place refuses or cannot be asked."""
+    """A place where releases run. All raise `TargetError` where the place refuses or cannot be asked.
+
+    Numbers of releases rise and are never given twice. Whatever changes what runs is a release. A target whose history
+    holds sizes too makes one of a change of size, and of a canary's step; where it does not, `Plan.number` is 0 or that
+    of the release that changes its size.
+    """
 
     def command(self, verb: str, name: str = "") -> str:
         """Gives the command by which a person goes on here: `shipway rollback churn --on docker`."""
@@ -288,7 +317,8 @@ class Target(Protocol):
     def plan_rollback(self, name: str, to: int | None) -> Plan:
         """Says what going back would change: to release number `to`, else to the last complete one before this.
 
-        While a canary runs, going back means to end it.
+        Without a number, releases that differ from the one in force only in their size are passed over, and so are
+        those that have only run as canaries. While a canary runs, going back means to end it.
 
         Raises:
             UnknownRelease: there is no such release, or nothing to go back to.
@@ -322,7 +352,8 @@ class Target(Protocol):
         Args:
             plan: of this target.
             tell: told of each step.
-            restore: bring the previous release back where this one fails.
+            restore: bring the previous release back where this one fails. Where its servers had not ended it serves on
+                under its own number; where they had, it comes back as a release `restore N`.
 
         Raises:
             ReleaseFailed: it does not become healthy; with the cause, and whether the previous release was restored.

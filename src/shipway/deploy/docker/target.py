@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 from shipway.deploy.canary import share
 from shipway.deploy.docker import logs
@@ -17,9 +18,9 @@ from shipway.deploy.docker.relay import measures, ready_addresses
 from shipway.deploy.docker.rollout import Rollout, contested, url_of
 from shipway.deploy.docker.state import State, read_state
 from shipway.deploy.docker.words import address, environment_of
-from shipway.deploy.target import LogLine, Measure, Order, Outcome, Plan, Record, Status, Tell, Track
+from shipway.deploy.target import LogLine, Measure, Operator, Order, Outcome, Plan, Record, Status, Tell, Track
 from shipway.errors import TargetError, UnknownRelease, UsageError
-from shipway.oci.engine import Engine
+from shipway.oci.engine import Engine, find_engine
 from shipway.spec.release import Release
 from shipway.spec.settings import Docker
 
@@ -57,6 +58,15 @@ class DockerTarget:
         self._now = now
         self._clock = clock
         self._sleep = sleep
+
+    @classmethod
+    def find(cls, options: Docker, operator: Operator) -> Self:
+        """Finds the engine of this machine.
+
+        Raises:
+            MissingDependency, MachineError: there is none, or it does not answer.
+        """
+        return cls(find_engine(), options, who=operator.name)
 
     def command(self, verb: str, name: str = "") -> str:
         """Gives the command by which a person goes on here; see `Target.command`."""

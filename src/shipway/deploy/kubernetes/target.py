@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, get_args
+from typing import Self, get_args
 
+from shipway.deploy.kubernetes.api.access import Access
 from shipway.deploy.kubernetes.api.cluster import Cluster
 from shipway.deploy.kubernetes.api.kinds import KINDS, Object
+from shipway.deploy.kubernetes.api.kubeconfig import kubeconfig_files, read_access
 from shipway.deploy.kubernetes.health.address import address_of, node_port
 from shipway.deploy.kubernetes.health.following import Evidence
 from shipway.deploy.kubernetes.health.logs import follow_logs, last_lines
@@ -24,13 +26,23 @@ from shipway.deploy.kubernetes.plans.situation import Situation, names_in
 from shipway.deploy.kubernetes.plans.steps import KubernetesPlan
 from shipway.deploy.kubernetes.plans.trying import changed_since
 from shipway.deploy.measure import add, read_measure
-from shipway.deploy.target import Change, LogLine, Measure, Order, Outcome, Plan, Progress, Record, Status, Tell, Track
+from shipway.deploy.target import (
+    Change,
+    LogLine,
+    Measure,
+    Operator,
+    Order,
+    Outcome,
+    Plan,
+    Progress,
+    Record,
+    Status,
+    Tell,
+    Track,
+)
 from shipway.errors import NotAllowed, ShipwayError, UnknownRelease, UsageError
 from shipway.spec.contract import Contract
 from shipway.spec.settings import Kubernetes
-
-if TYPE_CHECKING:
-    from shipway.deploy.kubernetes.api.access import Access
 
 __all__ = ["KubernetesTarget"]
 
@@ -50,6 +62,23 @@ class KubernetesTarget:
         self._cluster, self._options = cluster, options
         self._planner = Planner(cluster)
         self._carrier = Carrier(cluster, self._planner, clock)
+
+    @classmethod
+    def find(cls, options: Kubernetes, operator: Operator) -> Self:
+        """Finds the cluster that kubeconfig means; nothing is asked of it yet.
+
+        Raises:
+            UsageError: there is none, kubeconfig is damaged, or a certificate, key or token file cannot be read.
+            MissingDependency: PyYAML is not installed.
+        """
+        access = read_access(
+            kubeconfig_files(operator.environ, operator.home),
+            context=options.context or None,
+            namespace=options.namespace or None,
+            environ=operator.environ,
+            interactive=operator.is_present,
+        )
+        return cls.open(access, options, warn=operator.warn)
 
     @classmethod
     def open(cls, access: Access, options: Kubernetes, *, warn: Callable[[str], None] = lambda _: None) -> Self:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shipway.deploy.kubernetes.api.access import Access, Plugin, User
-from shipway.deploy.kubernetes.api.kubeconfig import proxy_for, read_access
+from shipway.deploy.kubernetes.api.kubeconfig import kubeconfig_files, proxy_for, read_access
 from shipway.errors import MissingDependency, ShipwayError, UsageError
 
 SECRET = "s3cret-of-tests"
@@ -25,6 +26,14 @@ def config(user: Any = None, cluster: Any = None, name: Any = "dev", **more: Any
         "current-context": name,
         **more,
     }
+
+
+def test_kubeconfig_may_be_a_list_of_files_and_is_kubectl_s_own_by_default() -> None:
+    home = Path("home")
+    named = os.pathsep.join(["one", "", "two"])
+    assert kubeconfig_files({"KUBECONFIG": named}, home) == (Path("one"), Path("two"))
+    for environ in ({}, {"KUBECONFIG": ""}, {"KUBECONFIG": os.pathsep}):
+        assert kubeconfig_files(environ, home) == (home / ".kube" / "config",)
 
 
 def write(folder: Path, document: Any, name: str = "config") -> Path:

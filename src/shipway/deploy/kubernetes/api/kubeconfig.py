@@ -7,6 +7,7 @@ Sources: "Organizing Cluster Access Using kubeconfig Files" and the types of `k8
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,18 @@ from shipway.spec.host import is_loopback
 from shipway.spec.release import is_label
 from shipway.spec.words import did_you_mean
 
-__all__ = ["SERVICE_ACCOUNT", "Access", "User", "read_access"]
+__all__ = ["SERVICE_ACCOUNT", "Access", "User", "kubeconfig_files", "read_access"]
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds who it is: `token`, `ca.crt`, `namespace`."""
 
 IN_CLUSTER = "in-cluster"
+
+
+def kubeconfig_files(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
+    """Gives the files that say how clusters are reached: those of `KUBECONFIG`, else kubectl's own; first wins."""
+    named = [part for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    return tuple(Path(part).expanduser() for part in named) or (home / ".kube" / "config",)
 
 
 def read_access(
