@@ -313,9 +313,16 @@ class Flaky(httpx.BaseTransport):
 
 
 @pytest.mark.parametrize(
-    "lost", [httpx.ConnectError("refused"), httpx.ReadError("reset"), httpx.RemoteProtocolError("closed")]
+    "lost",
+    [
+        httpx.ConnectError("refused"),
+        httpx.ReadError("reset"),
+        httpx.RemoteProtocolError("closed"),
+        httpx.ConnectTimeout("black hole"),
+        httpx.ReadTimeout("hangs"),
+    ],
 )
-def test_a_call_whose_server_went_away_is_sent_again(lost: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_whose_server_went_away_or_hangs_is_sent_again(lost: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     flaky = Flaky([lost, lost])
     with Client("http://server.test", transport=flaky) as client:
@@ -331,8 +338,22 @@ def test_no_call_is_sent_again_where_that_is_not_wanted(retries: int) -> None:
     assert flaky.calls == 1
 
 
-def test_a_call_that_took_too_long_is_not_sent_again() -> None:
-    flaky = Flaky([httpx.ReadTimeout("slow")])
+def test_a_call_that_waits_for_a_connection_of_this_client_is_not_sent_again() -> None:
+    flaky = Flaky([httpx.PoolTimeout("all in use")])
     with Client("http://server.test", transport=flaky) as client, pytest.raises(RemoteError):
         client.predict({"x": 1})
     assert flaky.calls == 1
+
+
+def test_a_server_is_told_how_long_is_waited_so_that_it_can_refuse_in_time() -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        assert request.headers["prefer"] == "wait=2.5"
+        assert request.extensions["timeout"]["read"] > 2.5
+        calls.append(request)
+        return httpx.Response(503, json={"error": {"message": "out of time"}})
+
+    calls: list[httpx.Request] = []
+    client = Client("http://server.test", timeout=2.5, transport=httpx.MockTransport(refuse))
+    with client, pytest.raises(Unavailable):
+        client.predict({"x": 1})
+    assert len(calls) == 1

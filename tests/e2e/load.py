@@ -1,6 +1,6 @@
 """A load generator: calls come at a given rate whatever becomes of them, half on kept connections, and each is checked.
 
-Nothing is tried again: a call that fails is counted.
+Nothing is tried again: a call that fails is counted. `asking` calls by `shipway.AsyncClient`, which does try again.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-__all__ = ["Expected", "Report", "during", "run"]
+from shipway.client.client import AsyncClient
+from shipway.errors import ShipwayError
 
-_SECONDS = 20.0
+__all__ = ["Expected", "Report", "asking", "during", "run"]
+
+_CLIENT_SECONDS = 5.0
 _IDLE_SECONDS = 4.0
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Expected: TypeAlias = float | Sequence[float] | Mapping[str, float]
@@ -64,6 +67,20 @@ async def during(address: str, rate: float, row: Sequence[float], expected: Expe
     """Calls as `run` does for as long as the block takes; the report is whole when the block has ended."""
     host, _, port = address.removeprefix("http://").rstrip("/").rpartition(":")
     load = _Load(host.strip("[]"), int(port or 80), json.dumps([list(row)]).encode(), expected)
+    async with _sending(load, rate) as report:
+        yield report
+
+
+@asynccontextmanager
+async def asking(address: str, rate: float, row: Sequence[float], expected: Sequence[float]) -> AsyncIterator[Report]:
+    """Calls as `during` does, through one `shipway.AsyncClient`."""
+    client = AsyncClient(f"http://{address}", timeout=_CLIENT_SECONDS)
+    async with client, _sending(_Asking(client, row, expected), rate) as report:
+        yield report
+
+
+@asynccontextmanager
+async def _sending(load: _Load, rate: float) -> AsyncIterator[Report]:
     sending = asyncio.create_task(load.send(rate))
     try:
         yield load.report
@@ -74,6 +91,8 @@ async def during(address: str, rate: float, row: Sequence[float], expected: Expe
 
 
 class _Load:
+    seconds = 20.0
+
     def __init__(self, host: str, port: int, body: bytes, expected: Expected) -> None:
         self.report = Report()
         self._where = (host, port)
@@ -105,7 +124,7 @@ class _Load:
     async def _call(self, *, keep: bool) -> None:
         begin = time.time()
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(self.seconds):
                 status, bundle, answer = await self._ask(keep=keep)
         except (OSError, EOFError, ValueError) as error:
             self._fail(begin, f"{type(error).__name__}: {error}"[:120])
@@ -161,6 +180,22 @@ class _Load:
                 return reader, writer
             writer.close()
         return await asyncio.open_connection(*self._where)
+
+
+class _Asking(_Load):
+    seconds = 4 * (_CLIENT_SECONDS + 3)
+
+    def __init__(self, client: AsyncClient, row: Sequence[float], expected: Sequence[float]) -> None:
+        super().__init__("", 0, b"", expected)
+        self._client = client
+        self._row = list(row)
+
+    async def _ask(self, *, keep: bool) -> tuple[int, str, bytes]:
+        try:
+            answer = await self._client.predict([self._row])
+        except ShipwayError as error:
+            raise ValueError(error.message) from error
+        return 200, "", json.dumps({"prediction": answer.tolist()}).encode()
 
 
 def _header(head: str, name: str) -> str:

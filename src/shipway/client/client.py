@@ -50,6 +50,9 @@ _ERRORS = {edge_of(kind).http: kind for kind in _REFUSALS}
 _WAITS = (0.1, 0.3, 0.9)
 """Seconds before a call that no server has answered is sent again: a prediction changes nothing, so it may be."""
 
+_GRACE = 2.0
+"""Seconds longer than it tells a server that a client waits: one that is well says in time that it cannot answer."""
+
 
 def rows_to_json(rows: Any) -> Any:
     """Gives rows as the JSON value that the plain form takes; NaN becomes null, as JSON has no other word for it.
@@ -99,10 +102,11 @@ class _Call:
 
 
 class _Base:
-    def __init__(self, url: str, api_key: str | None, retries: int) -> None:
+    def __init__(self, url: str, api_key: str | None, timeout: float, retries: int) -> None:
         self._waits = _WAITS[:retries] if retries > 0 else ()
         self._url = url.rstrip("/")
         self._headers = {"content-type": "application/json", "user-agent": "shipway-client"}
+        self._headers["prefer"] = f"wait={timeout:g}"
         if api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
 
@@ -116,8 +120,9 @@ class Client(_Base):
     Args:
         url: of the server.
         api_key: where it wants one.
-        timeout: seconds to wait for an answer.
-        retries: how often a call is sent again, at most 3 times, when no server was met or it went away unanswered.
+        timeout: seconds to wait for an answer. The server is told, and refuses what it cannot answer in that time.
+        retries: how often a call is sent again, at most 3 times, when no server was met, it went away unanswered, or it
+            hangs, and so does not even refuse in time.
         transport: another way to carry requests (an httpx transport), for tests.
 
     Raises:
@@ -136,8 +141,10 @@ class Client(_Base):
     ) -> None:
         import httpx
 
-        super().__init__(url, api_key, retries)
-        self._http = httpx.Client(base_url=self._url, headers=self._headers, timeout=timeout, transport=transport)
+        super().__init__(url, api_key, timeout, retries)
+        self._http = httpx.Client(
+            base_url=self._url, headers=self._headers, timeout=timeout + _GRACE, transport=transport
+        )
 
     def predict(self, rows: Any, *, model: str | None = None) -> Any:
         """Predicts: an array for rows, a plain value for one record."""
@@ -188,7 +195,7 @@ class Client(_Base):
                 return _Answer(response.status_code, response.content, response.headers.get("retry-after", ""))
             except (httpx.RequestError, httpx.InvalidURL) as error:
                 wait = next(waits, None)
-                if wait is None or not isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+                if wait is None or not _is_unanswered(error):
                     raise _unreachable(self._url, error) from error
             time.sleep(wait)
 
@@ -207,8 +214,10 @@ class AsyncClient(_Base):
     ) -> None:
         import httpx
 
-        super().__init__(url, api_key, retries)
-        self._http = httpx.AsyncClient(base_url=self._url, headers=self._headers, timeout=timeout, transport=transport)
+        super().__init__(url, api_key, timeout, retries)
+        self._http = httpx.AsyncClient(
+            base_url=self._url, headers=self._headers, timeout=timeout + _GRACE, transport=transport
+        )
 
     async def predict(self, rows: Any, *, model: str | None = None) -> Any:
         """Predicts: an array for rows, a plain value for one record."""
@@ -253,9 +262,18 @@ class AsyncClient(_Base):
                 return _Answer(response.status_code, response.content, response.headers.get("retry-after", ""))
             except (httpx.RequestError, httpx.InvalidURL) as error:
                 wait = next(waits, None)
-                if wait is None or not isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+                if wait is None or not _is_unanswered(error):
                     raise _unreachable(self._url, error) from error
             await asyncio.sleep(wait)
+
+
+def _is_unanswered(error: Exception) -> bool:
+    """Whether no server has answered, so that another may."""
+    import httpx
+
+    if isinstance(error, httpx.PoolTimeout):
+        return False  # this client's own connections are all in use
+    return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.TimeoutException)
 
 
 def _read(received: _Answer) -> dict[str, Any]:

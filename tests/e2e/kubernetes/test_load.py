@@ -21,7 +21,7 @@ import pytest
 from e2e.kubernetes.conftest import user_on
 from e2e.kubernetes.figures import FIGURES, Figure
 from e2e.kubernetes.user import NAME, Models, Object, User, process_of, wait
-from e2e.load import Report, during
+from e2e.load import Report, asking, during
 from shipway.deploy.kubernetes.api.access import Access
 from shipway.deploy.kubernetes.api.kinds import KINDS
 
@@ -66,12 +66,16 @@ class Served:
         if ending:
             wait(lambda: len(self.user.all_of("Pod")) == len(self.user.pods()), 90)
 
-    def call_during(self, what: str, do: Callable[[], object]) -> Report:
-        """Calls while something is done, and a little before and after."""
+    def call_during(self, what: str, do: Callable[[], object], *, again: bool = False) -> Report:
+        """Calls while something is done, and a little before and after; with `again`, through `shipway.AsyncClient`."""
 
         async def calling() -> Report:
             models = self.user.models
-            async with during(self.address, RATE, models.row, models.answers) as report:
+            if again:
+                load = asking(self.address, RATE / 2, models.row, tuple(models.answers.values()))
+            else:
+                load = during(self.address, RATE, models.row, models.answers)
+            async with load as report:
                 await asyncio.sleep(_BEFORE)
                 await asyncio.to_thread(do)
                 await asyncio.sleep(_AFTER)
@@ -223,6 +227,21 @@ def test_a_server_that_hangs_is_taken_out_and_started_again(served: Served) -> N
     served.figures.append(Figure("", ", ".join(f"{count} {reason}" for reason, count in report.reasons.items())))
     assert max(report.failed_at, default=begin) < out + 1  # what is called later is answered by the others
     assert report.failed < RATE * (out - begin + 2) / 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_callers_with_our_client_lose_nothing_to_a_crash_or_a_hang(served: Served, number: signal.Signals) -> None:
+    served.at(1)
+    pod = served.user.pods()[0]
+    server, restarts = process_of(pod), _restarts(served.user, pod)
+
+    def harm() -> None:
+        os.kill(server, number)
+        wait(lambda: len(served.user.ready()) == 2, 60)
+
+    report = served.call_during(f"{number.name}, 1 of 3, called through shipway.AsyncClient", harm, again=True)
+    assert report.failed == 0, report.reasons
+    wait(lambda: _restarts(served.user, pod) > restarts and len(served.user.ready()) == 3, 240)
 
 
 def test_a_server_that_hangs_for_a_moment_loses_nothing(served: Served) -> None:

@@ -107,7 +107,7 @@ def test_a_release_goes_out_comes_back_and_leaves_nothing(place: Access, images:
     assert pods(admin) == []
 
 
-def test_it_returns_within_two_seconds_of_the_servers_being_available(
+def test_it_returns_within_two_seconds_of_the_servers_being_ready(
     place: Access, images: Images, admin: Cluster
 ) -> None:
     with KubernetesTarget.open(place, Kubernetes(replicas=2)) as target:
@@ -116,10 +116,7 @@ def test_it_returns_within_two_seconds_of_the_servers_being_available(
     ready = max(
         datetime.fromisoformat(condition(pod, "Ready")["lastTransitionTime"]).timestamp() for pod in pods(admin)
     )
-    deployment = admin.get(KINDS["Deployment"], NAME)
-    assert deployment is not None
-    # Times of the API are whole seconds, cut off.
-    assert returned - (ready + deployment["spec"]["minReadySeconds"]) < 3
+    assert returned - ready < 2 + 1  # times of the API are whole seconds, cut off
 
 
 def test_a_failure_is_explained_and_what_was_before_goes_on_serving(
@@ -271,11 +268,11 @@ def test_a_hand_is_seen_refused_and_overruled(place: Access, images: Images, adm
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": {"name": NAME, "labels": {"team": "a"}},
-            "spec": {"minReadySeconds": 1},
+            "spec": {"minReadySeconds": 3},
         }
         admin.apply(hand, manager="somebody", force=True)
         (edit,) = target.status(NAME).edited
-        assert "+  minReadySeconds: 1" in edit.difference
+        assert "+  minReadySeconds: 3" in edit.difference
         assert "+    team: a" in edit.difference
         with pytest.raises(Contested, match=r"spec\.minReadySeconds belongs to somebody"):
             target.plan(Order(release(images[1], 2)))

@@ -39,7 +39,7 @@ def deployment(release: Release, options: Kubernetes) -> Document:
     spec: Document = {
         **({} if options.max_replicas else {"replicas": options.replicas}),
         "revisionHistoryLimit": Commented("How many versions `kubectl rollout undo` can go back.", 10),
-        "minReadySeconds": Commented("A pod that dies on its first requests stops the roll-out.", 5),
+        "minReadySeconds": Commented("A pod that dies on its first calls stops the roll-out.", 1),
         "progressDeadlineSeconds": Commented(
             "Time to pull the image and to start, after which the roll-out counts as failed.", 600
         ),
