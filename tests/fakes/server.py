@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -26,6 +27,7 @@ class FakeServer:
         self.as_platform = False
         if models:
             self.application.start(models)
+        weakref.finalize(self, self.application.close)
 
     def ask(self, conversation: Callable[[httpx.AsyncClient], Awaitable[Result]]) -> Result:
         """Runs a conversation with the server."""
@@ -36,10 +38,7 @@ class FakeServer:
             async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
                 return await conversation(client)
 
-        try:
-            return asyncio.run(run())
-        finally:
-            self.application.close()
+        return asyncio.run(run())
 
     def request(self, method: str, path: str, **arguments: object) -> httpx.Response:
         """Sends one request."""

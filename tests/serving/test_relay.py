@@ -274,7 +274,7 @@ def test_a_server_that_says_503_gets_no_new_connection_and_keeps_its_old_ones(mo
 
 
 def test_a_silent_server_is_used_only_where_no_other_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(module, "_PROBE_SECONDS", 0.5)
 
     async def run(patch: pytest.MonkeyPatch) -> None:
         async with stage(patch, echo, echo) as built:
