@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,13 +19,19 @@ SECONDS = 60.0
 
 
 class ServerProcess:
-    """Runs `python -m MODULE …` on a free port of loopback; ended by its pid when the block ends."""
+    """Runs `PREFIX python -m MODULE …` on a free port of loopback; ended by its pid when the block ends."""
 
-    def __init__(self, *arguments: str, environ: dict[str, str] | None = None, module: str = "shipway.serving") -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        environ: dict[str, str] | None = None,
+        module: str = "shipway.serving",
+        prefix: Sequence[str] = (),
+    ) -> None:
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed with the block
         port = () if "--port" in arguments else ("--port", "0")
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", module, *arguments, *port],
+            [*prefix, sys.executable, "-W", "error", "-m", module, *arguments, *port],
             stdout=self._log,
             stderr=self._log,
             env={**os.environ, **(environ or {})},

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
         if app is not None and given.worker is None:
             # -P: a module of the app in the working folder does not take the place of one that the server needs.
             command = [sys.executable, "-P", "-m", "shipway.serving", *arguments]
-            return supervise(command, settings.server, {**app.environment, **os.environ}, _say)
+            return supervise(command, settings, {**app.environment, **os.environ}, _say)
         _serve(settings, bundles, Worker(given.worker or "-"))
     except ShipwayError as error:
         fix = f"\nfix: {error.fix}" if error.fix else ""
@@ -58,10 +58,10 @@ def _serve(settings: Settings, bundles: Sequence[Bundle], worker: Worker) -> Non
     from shipway.serving.server import serve
 
     def on_ready(address: str, served: Sequence[Any]) -> None:
-        worker.ready()
+        worker.ready(lambda: application.is_alive)
         _say(f"serving {', '.join(f'{one.id.name}:{one.id.version}' for one in served)} on {address}")
 
-    log = choose_log(settings.server.log, sys.stderr)
+    log = worker.beside(choose_log(settings.server.log, sys.stderr))
     application = application_for(bundles, settings, log, os.environ)
     worker.watch()
     serve(application, bundles, settings.server, on_ready, listeners=inherit(worker.sockets))

@@ -59,6 +59,11 @@ class Application:
         """The longest that a request may take."""
         return self._settings.limits.seconds
 
+    @property
+    def is_alive(self) -> bool:
+        """Always: no call of a model has to be given up."""
+        return True
+
     def open(self, bundles: Sequence[Bundle]) -> tuple[LoadedModel, ...]:
         """Loads the models and becomes ready. Takes as long as they take; the caller chooses the thread.
 

@@ -55,6 +55,10 @@ class Servable(Protocol[Opened]):
     def seconds(self) -> float:
         """The longest that a request may take."""
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can still answer anything."""
+
     def open(self, bundles: Sequence[Bundle]) -> tuple[Opened, ...]:
         """Loads what is served, in a thread; gives what is told of it."""
 

@@ -1,15 +1,21 @@
-"""Keeps a server of somebody's code alive: a process without that code starts it again when it dies.
+"""Keeps a server of somebody's code alive: a process without that code starts it again when it dies or hangs.
 
 The supervisor holds the listening sockets. While there is no worker, callers wait in their queue instead of being
 refused; those that the dead worker was answering see their connection closed. As process 1 of a container it passes
 signals on and reaps orphans, as an init does.
 
-Where sockets cannot be inherited (Windows), each worker opens its own, and callers are refused in between.
+A worker that is ready says each second that it lives. One whose code never lets go of the interpreter or of the event
+loop, or whose threads are all lost, falls silent. After longer than any request may take, it is ended.
+
+Where sockets cannot be inherited (Windows), each worker opens its own, callers are refused in between, and a worker
+that hangs is not noticed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import faulthandler
 import os
 import signal
 import socket
@@ -18,10 +24,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
+from typing import Any, TypeVar
 
 from shipway.serving.listeners import bind_all
 from shipway.serving.signals import heard
-from shipway.spec.settings import Server
+from shipway.spec.settings import Settings
 
 __all__ = ["WORKER_FLAG", "Worker", "supervise"]
 
@@ -32,17 +39,24 @@ _INHERITS = os.name == "posix"
 _FIRST_WAIT, _LONGEST_WAIT, _STEADY_SECONDS = 0.1, 30.0, 60.0
 _MOST_FAILED_STARTS = 5
 _SIGNALS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGBREAK")
-_READY = b"r"
+_BEAT, _BEAT_SECONDS = b".", 1.0
+# Beyond the longest request. Liveness probes add 30: who is first to end a worker should be who says where it hung.
+_PATIENCE_SECONDS = 20.0
+_DUMP_SECONDS = 5.0
+
+Entry = TypeVar("Entry")
 
 
-def supervise(command: Sequence[str], settings: Server, environ: Mapping[str, str], say: Callable[[str], None]) -> int:
+def supervise(
+    command: Sequence[str], settings: Settings, environ: Mapping[str, str], say: Callable[[str], None]
+) -> int:
     """Runs a worker, again and again, until a signal ends it; a second one ends the worker at once, whatever it does.
 
     A worker that ends before it was ever ready has said why, and ends this too; so do five in a row later on.
 
     Args:
         command: starts a worker; `--worker LINE,SOCKET…` is put behind it.
-        settings: addresses.
+        settings: addresses, and the longest that a request may take.
         environ: of the worker.
         say: told what became of a worker, a sentence each.
 
@@ -53,10 +67,10 @@ def supervise(command: Sequence[str], settings: Server, environ: Mapping[str, st
         PortInUse, MachineError: the address cannot be had.
     """
     with contextlib.ExitStack() as cleanup:
-        listeners = [cleanup.enter_context(one) for one in bind_all(settings)] if _INHERITS else []
+        listeners = [cleanup.enter_context(one) for one in bind_all(settings.server)] if _INHERITS else []
         for listener in listeners:
             listener.listen(2048)
-        return _Supervisor(command, environ, listeners, say).run()
+        return _Supervisor(command, environ, listeners, settings.limits.seconds + _PATIENCE_SECONDS, say).run()
 
 
 class _Supervisor:
@@ -65,11 +79,13 @@ class _Supervisor:
         command: Sequence[str],
         environ: Mapping[str, str],
         listeners: Sequence[socket.socket],
+        patience: float,
         say: Callable[[str], None],
     ) -> None:
         self._command = command
         self._environ = environ
         self._listeners = listeners
+        self._patience = patience
         self._say = say
         self._process: subprocess.Popen[bytes] | None = None
         self._stop = 0
@@ -81,10 +97,10 @@ class _Supervisor:
                 begun = time.monotonic()
                 code, ready = self._run_worker()
                 if self._stop:
-                    return code if code >= 0 else 128 - code
+                    return _exit_code(code)
                 was_ready, failed = was_ready or ready, 0 if ready else failed + 1
                 if not was_ready or failed >= _MOST_FAILED_STARTS:
-                    return _exit_code(code)
+                    return _exit_code(code) or 1
                 wait = _FIRST_WAIT if time.monotonic() - begun > _STEADY_SECONDS else min(2 * wait, _LONGEST_WAIT)
                 self._say(f"the app's process {_fate(code)}; it is started again in {wait:g} s")
                 self._sleep(wait)
@@ -93,39 +109,38 @@ class _Supervisor:
 
     def _run_worker(self) -> tuple[int, bool]:
         """Runs one worker to its end; gives its exit code, and whether it was ready."""
-        begun = time.monotonic()
-        with contextlib.ExitStack() as cleanup:
-            if not _INHERITS:
-                command = [*self._command, WORKER_FLAG, "-"]
-                self._process = subprocess.Popen(command, env=dict(self._environ))  # noqa: S603 - our own
-                code = self._process.wait()
-                return code, time.monotonic() - begun > 10  # nothing else tells
-            ours, theirs = socket.socketpair()
-            cleanup.enter_context(ours)
+        if not _INHERITS:
+            begun = time.monotonic()
+            self._process = self._start("-")
+            return self._process.wait(), time.monotonic() - begun > 10  # nothing else tells
+        ours, theirs = socket.socketpair()
+        with ours:
             with theirs:
                 numbers = [theirs.fileno(), *(listener.fileno() for listener in self._listeners)]
-                self._process = subprocess.Popen(  # noqa: S603 - our own command
-                    [*self._command, WORKER_FLAG, ",".join(map(str, numbers))],
-                    env=dict(self._environ),
-                    pass_fds=numbers,
-                    process_group=0,  # a terminal's Ctrl-C comes once, by way of the supervisor
-                )
+                # A group of its own: a terminal's Ctrl-C comes once, by way of the supervisor.
+                self._process = self._start(",".join(map(str, numbers)), pass_fds=numbers, process_group=0)
             if self._stop:  # a signal that came before there was anybody to pass it on to
                 self._process.send_signal(self._stop)
-            code = self._reap(self._process)
-            ours.setblocking(False)
-            try:
-                return code, ours.recv(1) == _READY
-            except OSError:
-                return code, False
+            return self._attend(self._process, ours)
 
-    def _reap(self, process: subprocess.Popen[bytes]) -> int:
-        """Waits for the worker; as process 1, also for whatever its children left behind."""
-        while True:
-            pid, status = os.waitpid(-1 if os.getpid() == 1 else process.pid, 0)
-            if pid == process.pid:
-                process.returncode = os.waitstatus_to_exitcode(status)
-                return process.returncode
+    def _start(self, numbers: str, **options: Any) -> subprocess.Popen[bytes]:
+        command = [*self._command, WORKER_FLAG, numbers]
+        return subprocess.Popen(command, env=dict(self._environ), **options)  # noqa: S603 - our own
+
+    def _attend(self, process: subprocess.Popen[bytes], line: socket.socket) -> tuple[int, bool]:
+        """Waits for a worker's end, and brings it about where the worker was ready and then falls silent."""
+        line.settimeout(_BEAT_SECONDS)
+        ready, silent, looked = False, 0.0, time.monotonic()
+        while (code := _reap(process)) is None:
+            beats, now = _listen(line), time.monotonic()
+            # Who was stopped, alone or with the whole machine, has not listened all that while.
+            silent = 0.0 if beats else silent + min(now - looked, _BEAT_SECONDS)
+            ready, looked = ready or beats, now
+            if ready and silent > self._patience:
+                self._say(f"the app has hung for {silent:.0f} s; its process is ended, and says first where it is")
+                _end_stuck(process)
+                silent = 0.0
+        return code, ready or _listen(line)
 
     def _sleep(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -147,6 +162,34 @@ class _Supervisor:
                 process.send_signal(self._stop)
 
 
+def _listen(line: socket.socket) -> bool:
+    """Whether the worker is heard within a second."""
+    with contextlib.suppress(OSError):
+        if line.recv(4096):
+            return True
+        time.sleep(0.05)  # its end of the line is closed, and its own is near
+    return False
+
+
+def _reap(process: subprocess.Popen[bytes]) -> int | None:
+    """Gives the worker's exit code if it has ended; as process 1, takes leave of all orphans that have."""
+    if os.getpid() == 1:
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == process.pid:
+                    process.returncode = os.waitstatus_to_exitcode(ended[1])
+    return process.poll()
+
+
+def _end_stuck(process: subprocess.Popen[bytes]) -> None:
+    """Ends a worker that hears nothing; its faulthandler, which needs no interpreter, writes all threads' stacks."""
+    process.send_signal(signal.SIGABRT)
+    end = time.monotonic() + _DUMP_SECONDS
+    while _reap(process) is None and time.monotonic() < end:
+        time.sleep(0.05)
+    process.kill()
+
+
 class Worker:
     """A worker's side.
 
@@ -163,17 +206,51 @@ class Worker:
         self._line = socket.socket(fileno=given[0]) if given else None
         if self._line is not None:
             self._line.set_inheritable(False)  # what the app starts has no part in it
+        self._is_alive: Callable[[], bool] = lambda: False
+        self._beaten = 0.0
 
     def watch(self) -> None:
-        """Ends this process gently when the supervisor is there no more."""
+        """Ends this process gently when the supervisor is there no more; what kills it leaves its stacks in the log."""
         if self._line is not None:
+            faulthandler.enable()
             threading.Thread(target=self._watch, args=(self._line,), name="shipway-supervisor", daemon=True).start()
 
-    def ready(self) -> None:
-        """Tells the supervisor that it is ready."""
+    def ready(self, is_alive: Callable[[], bool]) -> None:
+        """Tells the supervisor, from the event loop, that it is ready, and from then on that it lives.
+
+        Args:
+            is_alive: whether the app can still answer anything.
+        """
         if self._line is not None:
-            with contextlib.suppress(OSError):
-                self._line.send(_READY)
+            self._is_alive = is_alive
+            self._beat_on(asyncio.get_running_loop())
+
+    def beside(self, log: Callable[[Entry], None]) -> Callable[[Entry], None]:
+        """Gives the log with a sign of life beside each entry.
+
+        Calls that each hold the event loop for a while can, one after the other, keep its timers waiting for as long
+        as there are calls. That is load, and no hang.
+        """
+        if self._line is None:
+            return log
+
+        def write(entry: Entry) -> None:
+            self._beat()
+            log(entry)
+
+        return write
+
+    def _beat_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._beat()
+        loop.call_later(_BEAT_SECONDS, self._beat_on, loop)
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if self._line is None or now - self._beaten < _BEAT_SECONDS / 2 or not self._is_alive():
+            return
+        self._beaten = now
+        with contextlib.suppress(OSError):  # a supervisor that is stopped does not stop its worker
+            self._line.send(_BEAT, socket.MSG_DONTWAIT)
 
     @staticmethod
     def _watch(line: socket.socket) -> None:
@@ -192,4 +269,4 @@ def _fate(code: int) -> str:
 
 
 def _exit_code(code: int) -> int:
-    return 128 - code if code < 0 else code or 1
+    return code if code >= 0 else 128 - code

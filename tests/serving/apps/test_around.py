@@ -224,7 +224,19 @@ async def exits(scope: Scope, receive: Receive, send: Send) -> None:
     raise SystemExit(1)
 
 
-@pytest.mark.parametrize("app", [ends, raises, exits])
+async def without_database(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ConnectionRefusedError("this is not the caller's connection")
+
+
+async def splits(scope: Scope, receive: Receive, send: Send) -> None:
+    await respond(send, b"x", headers=((b"x-note", b"a\r\nset-cookie: b=c"),))
+
+
+async def texts(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [("x-note", "a")]})
+
+
+@pytest.mark.parametrize("app", [ends, raises, exits, without_database, splits, texts])
 def test_an_app_that_fails_gives_a_500_and_the_server_goes_on(
     app: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -304,13 +316,16 @@ def test_a_websocket_whose_app_fails_is_closed() -> None:
         if scope["type"] == "websocket":
             if scope["path"] == "/late":
                 await send({"type": "websocket.accept"})
+            if scope["path"] == "/splits":
+                await send({"type": "websocket.accept", "headers": [(b"x-note", b"a\r\nset-cookie: b=c")]})
             raise ValueError
 
     with LiveApp(app, "asgi") as live:
         url = live.address.replace("http", "ws")
-        with pytest.raises(InvalidStatus) as refused:
-            connect(url)
-        assert refused.value.response.status_code == 500
+        for path in ("/", "/splits"):
+            with pytest.raises(InvalidStatus) as refused:
+                connect(url + path)
+            assert refused.value.response.status_code == 500
         with connect(f"{url}/late") as caller, pytest.raises(ConnectionClosed) as closed:
             caller.recv()
         assert closed.value.rcvd is not None

@@ -37,6 +37,16 @@ def test_the_folder_is_the_working_folder_and_first_on_the_path(tmp_path: Path, 
     assert (module.model, Path(module.__file__ or "").parent) == ("trained", tmp_path)
 
 
+def test_a_folder_of_it_may_be_on_the_path_too(tmp_path: Path, name: str) -> None:
+    (tmp_path / "src" / name).mkdir(parents=True)
+    (tmp_path / "src" / name / "web.py").write_text(f"import {name}_beside\ndef app(): pass")
+    (tmp_path / f"{name}_beside.py").write_text("")
+    for _ in range(2):
+        load_app(tmp_path, f"{name}.web:app", {}, "src")
+    assert Path.cwd() == tmp_path
+    assert [sys.path.count(str(folder)) for folder in (tmp_path, tmp_path / "src")] == [1, 1]
+
+
 def test_what_runs_only_as_a_program_does_not_run(tmp_path: Path, name: str) -> None:
     source = "def app(): pass\nif __name__ == '__main__':\n    raise SystemExit('app.run(debug=True)')"
     loaded = load(tmp_path, name, source)
@@ -53,6 +63,9 @@ FAILING = [
     ("def app(:\n", ":1", "SyntaxError", ""),
     ("\n\nmodel = open('no-such.joblib')\n", ":3", "FileNotFoundError", "relative"),
     ("raise SystemExit(1)\n", ":1", "SystemExit", "__main__"),
+    ("import os\nos.environ['NO_SUCH']\n", ":2", "KeyError: 'NO_SUCH'", "ENV NO_SUCH=…"),
+    ("raise KeyError('NO_SUCH')\n", ":1", "KeyError: 'NO_SUCH'", "python -c"),
+    ("import errno\nraise OSError(errno.EROFS, 'Read-only file system')\n", ":2", "Read-only", "/tmp"),
     ("def load():\n    raise ValueError('bad\\nmodel')\nload()\n", ":2", "ValueError: bad model", ""),
 ]
 

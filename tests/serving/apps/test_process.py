@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -29,7 +30,7 @@ from shipway.spec.settings import Settings
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sockets are inherited and signals sent on POSIX only")
 
 APP = """
-import ctypes, os, pathlib, sys, time
+import ctypes, os, pathlib, subprocess, sys, time
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
@@ -39,6 +40,8 @@ def app(environ, start_response):
         ctypes.string_at(0)
     if path == "/slow":
         time.sleep(0.5)
+    if path == "/orphan":
+        subprocess.run(["sh", "-c", "sleep 1 &"], check=True)
     if path == "/hold":
         ctypes.PyDLL(None).sleep(600)  # never lets go of the interpreter
     body = {
@@ -89,8 +92,7 @@ def test_an_app_that_ends_its_process_is_started_again_on_the_same_socket(folder
         before = server.client.get(f"{address}/pid").text
         with pytest.raises(httpx.RemoteProtocolError):
             server.client.get(address + way)
-        after = server.client.get(f"{address}/pid").text  # waits in the socket's queue: it is not refused
-        assert after != before
+        wait_for(lambda: (answer := server.client.get(f"{address}/pid")).status_code == 200 and answer.text != before)
         assert f"the app's process {said}; it is started again" in server.log
         server.signal(signal.SIGTERM)
         assert server.exit_code() == 0
@@ -125,6 +127,32 @@ def test_a_second_signal_ends_an_app_that_hears_none(folder: Path) -> None:
             time.sleep(0.2)
             server.signal(signal.SIGINT)
             assert server.exit_code() == 128 + signal.SIGKILL
+
+
+UNSHARE = ("unshare", *(() if os.geteuid() == 0 else ("--user", "--map-root-user")), "--pid", "--fork", "--kill-child")
+
+
+def test_as_process_1_it_takes_leave_of_every_orphan(folder: Path) -> None:
+    if shutil.which("unshare") is None or subprocess.run([*UNSHARE, "true"], capture_output=True).returncode:
+        pytest.skip("no process namespace of its own can be had here")
+    with ServerProcess(str(folder), "--drain-seconds", "0", prefix=UNSHARE) as server:
+        address = server.address()
+        (first,) = _children(server.process.pid)
+        assert len(_children(first)) == 1
+        server.client.get(f"{address}/orphan")
+        wait_for(lambda: len(_children(first)) == 2)
+        wait_for(lambda: len(_children(first)) == 1)
+        with pytest.raises(httpx.RemoteProtocolError):
+            server.client.get(f"{address}/exit")
+        wait_for(lambda: "is started again" in server.log and len(_children(first)) == 1)
+        assert server.client.get(f"{address}/name").status_code in (200, 503)
+        os.kill(first, signal.SIGTERM)
+        assert server.exit_code() == 0
+
+
+def _children(parent: int) -> list[int]:
+    """Gives a process's children, those that have ended and were not waited for included, as Linux tells them."""
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def test_a_worker_ends_when_its_supervisor_is_killed(folder: Path) -> None:

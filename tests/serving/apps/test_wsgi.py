@@ -221,11 +221,40 @@ def exits(environ: Environ, start: Start) -> list[bytes]:
     raise SystemExit(3)
 
 
+def without_database(environ: Environ, start: Start) -> list[bytes]:
+    raise ConnectionRefusedError("this is not the caller's connection")
+
+
+def answers_with(status: str, *headers: tuple[str, str]) -> Callable[[Environ, Start], list[bytes]]:
+    def app(environ: Environ, start: Start) -> list[bytes]:
+        start(status, [*TEXT, *headers])
+        return [b"x"]
+
+    return app
+
+
+NO_ANSWERS = [
+    answers_with("200 OK", ("X-Note", "a\r\nSet-Cookie: b=c")),
+    answers_with("200 OK", ("X-Note", "a\0b")),
+    answers_with("200 OK", ("X-Note\n", "a")),
+    answers_with("200 OK", ("X Note", "a")),
+    answers_with("200 OK", ("X-Note", "\u20ac")),
+    answers_with("200 OK", ("", "a")),
+    answers_with("200 OK", ("Content-Length", "-1")),
+    answers_with("200 OK", ("Content-Length", "+1")),
+    answers_with("101 Switching"),
+    answers_with("999 No"),
+    answers_with("OK"),
+]
+
+
 def raises(environ: Environ, start: Start) -> list[bytes]:
     raise KeyError("secret of the app")
 
 
-@pytest.mark.parametrize("app", [nothing, no_start, text_for_bytes, too_short, exits, raises])
+@pytest.mark.parametrize(
+    "app", [nothing, no_start, text_for_bytes, too_short, exits, raises, without_database, *NO_ANSWERS]
+)
 def test_an_app_that_fails_gives_a_500_with_the_id_and_not_the_reason(
     app: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:

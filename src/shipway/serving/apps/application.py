@@ -77,13 +77,18 @@ class AppApplication:
         self._lifespan: Lifespan | None = None
         self.state = State()
         self.websockets = find_spec("websockets") is not None
-        self.operations = Operations(self.state, self._metrics, self._is_alive)
+        self.operations = Operations(self.state, self._metrics, lambda: self.is_alive)
         self.asgi = Around(settings.limits, self.state, self._metrics, log, keys, self.operations)
 
     @property
     def seconds(self) -> float:
         """The longest that a request may take."""
         return self._settings.limits.seconds
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can still answer anything: not every thread is lost."""
+        return self._threads is None or self._threads.lost < len(self._threads)
 
     def open(self, bundles: Sequence[Bundle]) -> tuple[OpenedApp, ...]:
         """Imports the app. Takes as long as it takes; the caller chooses the thread.
@@ -103,7 +108,7 @@ class AppApplication:
         if manifest.websockets and not self.websockets:
             raise MissingDependency("the app has WebSockets, which need websockets", fix='pip install "shipway[apps]"')
         check_files(bundle)
-        loaded = load_app(self._folder(bundle, manifest), manifest.target, self._environ)
+        loaded = load_app(self._folder(bundle, manifest), manifest.target, self._environ, manifest.import_root)
         for said in loaded.said:
             _logger.warning("%s", said)
         for path in sorted(filter(self.operations.has, manifest.owns)):
@@ -155,9 +160,6 @@ class AppApplication:
         if self._unpacked is not None:
             os.chdir(Path(self._unpacked.name).anchor)
             self._unpacked.cleanup()
-
-    def _is_alive(self) -> bool:
-        return self._threads is None or self._threads.lost < len(self._threads)
 
     def _folder(self, bundle: Bundle, manifest: AppManifest) -> Path:
         """Gives a folder with the app's files under their own names; a store's blobs have others."""

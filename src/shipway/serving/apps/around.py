@@ -15,7 +15,7 @@ from shipway.errors import Draining, Overloaded, ShipwayError, Unavailable, edge
 from shipway.monitor.access import AccessRecord
 from shipway.monitor.metrics import Metrics
 from shipway.serving.apps.asgi import AsgiApp, Receive, Scope, Send
-from shipway.serving.apps.exchange import Exchange, too_large
+from shipway.serving.apps.exchange import Exchange, check_headers, too_large
 from shipway.serving.apps.operations import Operations, send_error, send_reply
 from shipway.serving.http.access import AccessLog
 from shipway.serving.http.body import seconds_allowed
@@ -152,8 +152,7 @@ class Around:
             await exchange.settle()
             return "DeadlineExceeded"
         except (Exception, SystemExit) as problem:
-            if exchange.gone or exchange.refused or isinstance(problem, ConnectionError):
-                exchange.gone = exchange.gone or not exchange.refused
+            if exchange.gone or exchange.refused:
                 return "CallerGone"
             _logger.error("request %s failed", exchange.id, exc_info=problem)
             await exchange.refuse(_failed())
@@ -220,9 +219,10 @@ class Around:
         async def watched(message: Any) -> None:
             nonlocal status
             if message["type"] == "websocket.accept":
+                given = list(message.get("headers", ()))
+                check_headers(given)
                 status = _SWITCHING
-                added = self._headers(headers, identity)
-                message = {**message, "headers": [*message.get("headers", ()), *added]}
+                message = {**message, "headers": [*given, *self._headers(headers, identity)]}
                 self._tell(scope, identity, asked, status, asyncio.get_running_loop().time() - begun, "")
             elif message["type"] == "websocket.http.response.start":
                 status = message["status"]

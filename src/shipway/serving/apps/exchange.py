@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from shipway.errors import DeadlineExceeded, ShipwayError, TooLarge, edge
 from shipway.serving.apps.asgi import Message, Receive, Send
 from shipway.serving.apps.operations import send_error
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "check_headers", "too_large"]
 
 _GONE: Message = {"type": "http.disconnect"}
+# RFC 9110, 5.1 and 5.5.
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Exchange:
@@ -133,9 +137,13 @@ class Exchange:
         if self.refused:
             return
         if message["type"] == "http.response.start":
-            message = {**message, "headers": self._with_own(message.get("headers", ()))}
-            await self._send(message)
-            self._begin(message["status"])
+            given, status = list(message.get("headers", ())), message["status"]
+            # Once uvicorn has begun with a head that it then refuses, nothing else can be answered.
+            check_headers(given)
+            if not 200 <= status <= 599:
+                raise ValueError(f"no answer has the status {status}")
+            await self._send({**message, "headers": self._with_own(given)})
+            self._begin(status)
             return
         await self._send(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
@@ -160,10 +168,24 @@ class Exchange:
             self.status = status
             self._on_begin()
 
-    def _with_own(self, headers: Any) -> list[tuple[bytes, bytes]]:
-        given = list(headers)
+    def _with_own(self, given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         names = {name.lower() for name, _ in given}
         return [*given, *(header for header in self._headers if header[0] not in names)]
+
+
+def check_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Looks at what an app wants to send as headers.
+
+    Raises:
+        ValueError: one is none, as it has a control character or a length that is no number.
+    """
+    for name, value in headers:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"no header has the name {name!r}")
+        if _CONTROL.search(value):
+            raise ValueError(f"the header {name!r} has a control character")
+        if name.lower() == b"content-length" and not value.isdigit():
+            raise ValueError(f"the header {name!r} is {value[:40]!r}, which is no length")
 
 
 def too_large(limit: int) -> TooLarge:

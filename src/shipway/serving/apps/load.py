@@ -7,6 +7,7 @@ sent.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shipway.apps.child import describe
 from shipway.apps.target import Target
 from shipway.errors import ArtefactError
 
@@ -40,13 +42,14 @@ class LoadedApp:
     said: tuple[str, ...]
 
 
-def load_app(folder: Path, target: str, environ: MutableMapping[str, str]) -> LoadedApp:
+def load_app(folder: Path, target: str, environ: MutableMapping[str, str], root: str = "") -> LoadedApp:
     """Imports an app with its folder as working directory and first on the path.
 
     Args:
         folder: the app's.
         target: `module:object` or `module:create_app()`.
         environ: of this process; what switches debug mode on is taken out.
+        root: folder among the app's that is on the path too; empty for none.
 
     Raises:
         ArtefactError: the import raised, says where; or there is no such object, or it cannot be called.
@@ -55,8 +58,9 @@ def load_app(folder: Path, target: str, environ: MutableMapping[str, str]) -> Lo
     for name in _DEBUG_VARIABLES:
         environ.pop(name, None)
     os.chdir(folder)
-    if sys.path[:1] != [str(folder)]:
-        sys.path.insert(0, str(folder))
+    path = [str(folder), *([str(folder / root)] if root else [])]
+    if sys.path[: len(path)] != path:
+        sys.path[:0] = path
     parsed = Target.parse(target)
     try:
         app = parsed.load()
@@ -86,6 +90,10 @@ def import_error(error: BaseException, folder: Path, target: str) -> ArtefactErr
         fix = "move what ends the process under if __name__ == '__main__':"
     elif isinstance(error, ValueError) and "signal only works in main thread" in text:
         fix = "move signal handlers under if __name__ == '__main__': the server answers signals here"
+    elif describe(error, str(folder))["kind"] == "variable":
+        fix = f"write ENV {error.args[0]}=… into the app's Dockerfile and pack it anew, or set it where it is served"
+    elif isinstance(error, OSError) and error.errno == errno.EROFS:
+        fix = "write below /tmp, which is empty after a restart, or to a volume or a database"
     elif isinstance(error, FileNotFoundError):
         fix = "put the file into the app's folder, and name it relative to the folder or to __file__"
     else:
