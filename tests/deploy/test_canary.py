@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from fakes.target import Behaviour, FakeTarget, a_release, silent
 from shipway.deploy.canary import read_steps, share, walk
-from shipway.deploy.target import Order, Outcome
+from shipway.deploy.target import Order, Outcome, Plan
 from shipway.errors import Contested, Interrupted, ReleaseFailed, TargetError, UnknownRelease, UsageError
 
 PERCENTS = st.integers(1, 99)
@@ -113,7 +114,21 @@ def test_steps_that_do_not_end_with_100_leave_the_canary_and_say_so() -> None:
     outcome = stepping(target, (25, 50))
     assert target.status("diabetes").share == 50
     assert serves(target) == "1"
-    assert "shipway promote diabetes" in outcome.notes[-1]
+    assert "shipway promote diabetes --on memory" in outcome.notes[-1]
+
+
+class Noting(FakeTarget):
+    """Says of each canary what share it is."""
+
+    def plan(self, order: Order) -> Plan:
+        return replace(super().plan(order), notes=(f"about {order.canary} %",))
+
+
+def test_a_note_is_said_once_and_that_of_the_first_step_by_who_has_shown_its_plan() -> None:
+    target, said = Noting(replicas=4), list[str]()
+    target.carry_out(target.plan(Order(a_release(1))), silent)
+    stepping(target, said=said)
+    assert [line for line in said if "about" in line] == ["about 50 %"]
 
 
 @pytest.mark.parametrize(
@@ -131,6 +146,7 @@ def test_a_bad_canary_is_taken_back(behaviour: Behaviour, word: str) -> None:
     with pytest.raises(ReleaseFailed, match=word) as failed:
         stepping(target)
     assert "at the step of 25 %" in failed.value.message
+    assert "shipway status diabetes --on memory" in failed.value.fix
     assert "the stable version serves alone" in failed.value.message
     assert serves(target) == "1"
     assert target.status("diabetes").canary is None
@@ -188,8 +204,8 @@ def test_ctrl_c_leaves_the_canary_and_says_how_to_go_on() -> None:
     target.fails["sleep"] = [None, KeyboardInterrupt()]
     with pytest.raises(Interrupted, match=r"still runs .* at the step of 25 %") as broken:
         stepping(target)
-    assert "shipway promote diabetes" in broken.value.fix
-    assert "shipway rollback diabetes" in broken.value.fix
+    assert "shipway promote diabetes --on memory" in broken.value.fix
+    assert "shipway rollback diabetes --on memory" in broken.value.fix
     assert target.status("diabetes").share == 25
 
 
@@ -221,7 +237,7 @@ def test_a_taking_back_that_fails_is_said_with_its_cause() -> None:
     target.fails["plan_rollback"] = [TargetError("no answer")]
     with pytest.raises(ReleaseFailed, match="taking it back failed too: no answer") as failed:
         stepping(target)
-    assert failed.value.fix == "shipway rollback diabetes"
+    assert failed.value.fix == "shipway rollback diabetes --on memory"
 
 
 @pytest.mark.parametrize("done", ["ended", "replaced"])
@@ -240,8 +256,9 @@ def test_nobody_elses_canary_is_promoted_or_ended(done: str) -> None:
         sleep(seconds)
 
     target.sleep = interfere  # type: ignore[method-assign]
-    with pytest.raises(Contested, match=f"somebody else has {done}"):
+    with pytest.raises(Contested, match=f"somebody else has {done}") as caught:
         stepping(target)
+    assert "shipway status diabetes --on memory" in caught.value.fix
     assert len(target.done) == 2
 
 

@@ -47,6 +47,21 @@ class FakeContainer:
     restarts: int = 0
     error: str = ""
     address: str = ""
+    host: dict[str, Any] = field(default_factory=dict)
+    networks: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.networks = self.values("--network")
+        memory = self._value("--memory") or "0m"
+        self.host = {
+            "Memory": int(memory[:-1]) * {"m": 2**20, "g": 2**30}[memory[-1]],
+            "NanoCpus": int(float(self._value("--cpus") or 0) * 1e9),
+            "PidsLimit": int(self._value("--pids-limit") or 0),
+            "RestartPolicy": {"Name": self._value("--restart") or "no"},
+        }
+
+    def _value(self, option: str) -> str:
+        return next(iter(self.values(option)), "")
 
     def values(self, option: str) -> list[str]:
         return [self.words[index + 1] for index, word in enumerate(self.words) if word == option]
@@ -70,7 +85,6 @@ class FakeContainer:
             "OOMKilled": self.out_of_memory,
             "Error": self.error,
         }
-        network = next(iter(self.values("--network")), "")
         return {
             "Id": self.id,
             "Name": f"/{self.name}",
@@ -78,7 +92,8 @@ class FakeContainer:
             "RestartCount": self.restarts,
             "State": state,
             "Config": {"Labels": self.labels},
-            "NetworkSettings": {"Networks": {network: {"IPAddress": self.address}}},
+            "HostConfig": self.host,
+            "NetworkSettings": {"Networks": {network: {"IPAddress": self.address} for network in self.networks}},
         }
 
 
@@ -180,7 +195,7 @@ class FakeContainers:
                 self.behave(one)
 
     def _stop(self, words: list[str]) -> None:
-        for one in map(self._known, words):
+        for one in map(self._known, words[2:] if words[0] == "-t" else words):
             one.status, one.address = "exited", ""
 
     def _rm(self, words: list[str]) -> None:
@@ -189,8 +204,8 @@ class FakeContainers:
     def _rename(self, words: list[str]) -> None:
         self._known(words[0]).name = words[1]
 
-    def _logs(self, words: list[str]) -> str:
-        return self.logs.get(self._known(words[-1]).name, "")
+    def _update(self, words: list[str]) -> None:
+        self._known(words[-1]).host["RestartPolicy"] = {"Name": words[1]}
 
     def _network(self, words: list[str]) -> None:
         if words[0] == "create":
@@ -199,6 +214,8 @@ class FakeContainers:
             raise LookupError(f"network {words[1]} not found")
         elif words[0] == "rm":
             self.networks.remove(words[1])
+        elif words[0] == "disconnect":
+            self._known(words[-1]).networks.remove(words[-2])
 
     def _exec(self, words: list[str]) -> str:
         if self._known(words[0]).status != "running":

@@ -180,7 +180,8 @@ class _Walk:
     @property
     def how_to_go_on(self) -> str:
         """What someone may do with a canary that runs."""
-        return f"shipway promote {self._name} lets it replace the stable version, shipway rollback {self._name} ends it"
+        promote, rollback = (self._target.command(verb, self._name) for verb in ("promote", "rollback"))
+        return f"{promote} lets it replace the stable version, {rollback} ends it"
 
     def interrupted(self) -> Interrupted:
         """Gives what Ctrl-C comes to."""
@@ -206,8 +207,9 @@ class _Walk:
 
     def _carry_out(self, plan: Plan) -> Outcome:
         self._say(plan.reason)
-        for note in plan.notes:
-            self._say(note)
+        if self._number:  # the first step's notes are those of the plan that the person has agreed to
+            for note in plan.notes:
+                self._say(note)
         if plan.is_empty:
             return Outcome(self._name, plan.number)
         return self._target.carry_out(plan, self._tell)
@@ -258,7 +260,7 @@ class _Walk:
             done = "replaced" if status.canary else "ended"
             raise Contested(
                 f"somebody else has {done} the canary of {self._name}",
-                fix=f"shipway status {self._name} says what runs",
+                fix=f"{self._target.command('status', self._name)} says what runs",
             )
         return status
 
@@ -269,11 +271,11 @@ class _Walk:
             self._carry_out(self._target.plan_rollback(self._name, None))
         except ShipwayError as error:
             raise ReleaseFailed(
-                f"{bad}; taking it back failed too: {error.message}", fix=f"shipway rollback {self._name}"
+                f"{bad}; taking it back failed too: {error.message}", fix=self._target.command("rollback", self._name)
             ) from error
         raise ReleaseFailed(
             f"{bad}; it was taken back, and the stable version serves alone",
-            fix=f"mend its cause and deploy it again; shipway status {self._name} says what runs",
+            fix=f"mend its cause and deploy it again; {self._target.command('status', self._name)} says what runs",
         )
 
 

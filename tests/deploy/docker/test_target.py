@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from fakes.containers import FakeContainer, FakeContainers, image_of
 from fakes.target import a_release
+from shipway.deploy.docker.containers import Containers
+from shipway.deploy.docker.edits import edits
+from shipway.deploy.docker.record import Running
+from shipway.deploy.docker.state import read_state
 from shipway.deploy.docker.target import DockerTarget
 from shipway.deploy.target import Order, Plan, Progress
 from shipway.errors import (
@@ -98,14 +105,14 @@ def interrupt() -> None:
 def test_a_server_may_do_no_more_than_it_needs(fake: FakeContainers, tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("x")
     deploy(fake, cpus=1.5, memory="1g", keys=str(tmp_path / "keys"))
-    server, relay = fake.find("diabetes-1-1"), fake.find("diabetes")
+    server, relay = fake.find("diabetes.1.1"), fake.find("diabetes")
     assert server
     assert relay
     for one in (server, relay):
         assert "--read-only" in one.words
         assert one.values("--cap-drop") == ["ALL"]
         assert one.values("--security-opt") == ["no-new-privileges"]
-        assert one.values("--restart") == ["unless-stopped"]
+        assert one.values("--restart") == ["always"]
         assert one.values("--network") == ["shipway-diabetes"]
     assert server.values("--memory") == ["1g"]
     assert server.values("--cpus") == ["1.5"]
@@ -122,19 +129,19 @@ def test_old_servers_end_only_after_all_new_ones_are_ready(fake: FakeContainers)
     deploy(fake, 2)
     verbs = [words[0] for words in fake.said if words[0] in ("create", "start", "exec", "stop", "rm")]
     assert verbs.index("stop") > verbs.index("exec") > max(i for i, verb in enumerate(verbs) if verb == "start")
-    assert fake.names == {"diabetes", "diabetes-2-1", "diabetes-2-2"}
+    assert fake.names == {"diabetes", "diabetes.2.1", "diabetes.2.2"}
 
 
 def test_nothing_without_our_labels_is_touched(fake: FakeContainers) -> None:
-    fake.program(["docker", "create", "--name", "diabetes-1-9", "--label", "a=b", "someone/else"])
+    fake.program(["docker", "create", "--name", "diabetes.1.9", "--label", "a=b", "someone/else"])
     fake.program(["docker", "network", "create", "theirs"])
     target = deploy(fake)
     do(target, target.plan_undeploy("diabetes"))
-    assert fake.names == {"diabetes-1-9"}
+    assert fake.names == {"diabetes.1.9"}
     assert fake.networks == ["theirs"]
 
 
-@pytest.mark.parametrize("theirs", ["diabetes", "diabetes-1-2"])
+@pytest.mark.parametrize("theirs", ["diabetes", "diabetes.1.2"])
 def test_a_name_that_is_anothers_is_said_and_nothing_is_left(fake: FakeContainers, theirs: str) -> None:
     fake.program(["docker", "create", "--name", theirs, "someone/else"])
     with pytest.raises(Contested, match=f"called {theirs} already"):
@@ -147,6 +154,7 @@ def test_a_name_that_is_anothers_is_said_and_nothing_is_left(fake: FakeContainer
     ("state", "log", "kind", "words"),
     [
         ({"out_of_memory": True, "exit_code": 137}, "", "out-of-memory", "more memory than the 512m"),
+        ({"exit_code": 137}, "serving\n", "killed", "for its memory, of which it may take 512m"),
         ({}, "serving\nerror: row 3 differs\nfix: pack it again\n", "server-error", "row 3 differs"),
         ({}, "Traceback\nOSError: no\n", "crash", "OSError: no"),
         ({}, "", "crash", "it wrote nothing"),
@@ -158,7 +166,7 @@ def test_why_a_server_ends_is_said(
 ) -> None:
     deploy(fake)
     fake.behave = ends(2, **state)
-    fake.logs = {"diabetes-2-1": log}
+    fake.logs = {"diabetes.2.1": log}
     target = open_target(fake)
     told: list[Progress] = []
     with pytest.raises(ReleaseFailed, match=words) as caught:
@@ -167,7 +175,36 @@ def test_why_a_server_ends_is_said(
     assert caught.value.fix
     assert told[-1].cause is not None
     assert (told[-1].cause.kind, told[-1].failed) == (kind, True)
-    assert fake.names == {"diabetes", "diabetes-1-1", "diabetes-1-2", "diabetes-2-1-failed"}
+    assert fake.names == {"diabetes", "diabetes.1.1", "diabetes.1.2", "diabetes.2.1.failed"}
+
+
+@pytest.mark.parametrize(("seen", "words"), [(True, "was killed"), (False, "ended 5 times: it is no model")])
+def test_a_server_that_is_started_anew_at_once_is_given_up_too(fake: FakeContainers, seen: bool, words: str) -> None:
+    deploy(fake)
+    # The fake relay does not call it ready.
+    fake.behave = ends(2, status="running", restarts=5, exit_code=1)
+    fake.logs = {"diabetes.2.1": "it is no model\n"}
+
+    def end() -> None:
+        one = fake.find("diabetes.2.1")
+        assert one
+        one.status, one.exit_code = ("exited", 137) if seen else ("running", 1)
+
+    target = open_target(fake)
+    plan = target.plan(Order(a_release(2)))
+    fake.before = at("exec", lambda: setattr(fake, "before", at("ps", end)))
+    with pytest.raises(ReleaseFailed, match=words):
+        do(target, plan)
+
+
+def test_what_cannot_be_kept_from_starting_again_is_stopped(fake: FakeContainers) -> None:
+    deploy(fake)
+    fake.behave = ends(2)
+    fake.refuse = {"update": "unknown flag: --restart"}
+    target = open_target(fake)
+    with pytest.raises(ReleaseFailed):
+        do(target, target.plan(Order(a_release(2))), restore=False)
+    assert {one.status for one in fake.containers if one.name.endswith(".failed")} == {"exited"}
 
 
 def test_one_crash_may_pass(fake: FakeContainers) -> None:
@@ -178,7 +215,7 @@ def test_one_crash_may_pass(fake: FakeContainers) -> None:
 
 def test_a_server_that_is_never_ready_is_given_up_in_time(fake: FakeContainers) -> None:
     fake.behave = ends(1, status="running", restarts=0, exit_code=3)  # which the fake relay does not call ready
-    with pytest.raises(ReleaseFailed, match=r"not ready after 300 s: diabetes-1-1, diabetes-1-2: .*; nothing serves"):
+    with pytest.raises(ReleaseFailed, match=r"not ready after 300 s: diabetes.1.1, diabetes.1.2: .*; nothing serves"):
         deploy(fake)
     assert not fake.containers
     assert not fake.networks
@@ -188,18 +225,18 @@ def test_a_wreck_is_left_as_it_is_and_off_the_network(fake: FakeContainers) -> N
     deploy(fake)
     fake.behave = ends(2)
     target = open_target(fake)
-    with pytest.raises(ReleaseFailed, match="diabetes-2-1-failed, diabetes-2-2-failed left for study"):
+    with pytest.raises(ReleaseFailed, match=r"diabetes\.2\.1\.failed, diabetes\.2\.2\.failed left for study"):
         do(target, target.plan(Order(a_release(2))), restore=False)
     assert ["network", "disconnect", "--force", "shipway-diabetes", "id6"] in fake.said
-    assert {one.status for one in fake.containers if one.name.endswith("-failed")} == {"restarting"}
+    assert {one.status for one in fake.containers if one.name.endswith(".failed")} == {"restarting"}
     assert any("failed of release 2" in note for note in target.status("diabetes").notes)
     fake.behave = ends(9)
     do(target, target.plan(Order(a_release(3))))
-    assert fake.names == {"diabetes", "diabetes-3-1", "diabetes-3-2"}
+    assert fake.names == {"diabetes", "diabetes.3.1", "diabetes.3.2"}
     assert [one.result for one in target.history("diabetes")] == ["replaced", "failed", "complete"]
 
 
-@pytest.mark.parametrize("moment", ["create --name diabetes-2-2", "start id6", "exec"])
+@pytest.mark.parametrize("moment", ["create --name diabetes.2.2", "start id6", "exec"])
 def test_an_interrupt_before_the_old_ones_end_changes_nothing(fake: FakeContainers, moment: str) -> None:
     target = deploy(fake)
     plan = target.plan(Order(a_release(2)))
@@ -207,7 +244,16 @@ def test_an_interrupt_before_the_old_ones_end_changes_nothing(fake: FakeContaine
     with pytest.raises(Interrupted, match="release 1 serves as before") as caught:
         do(target, plan)
     assert caught.value.fix
-    assert fake.names == {"diabetes", "diabetes-1-1", "diabetes-1-2"}
+    assert fake.names == {"diabetes", "diabetes.1.1", "diabetes.1.2"}
+
+
+def test_only_a_server_that_may_have_calls_gets_its_time_when_it_is_taken_back(fake: FakeContainers) -> None:
+    target = deploy(fake)
+    plan = target.plan(Order(a_release(2)))
+    fake.before = at("start id7", interrupt)
+    with pytest.raises(Interrupted):
+        do(target, plan)
+    assert [words for words in fake.said if words[0] == "stop"] == [["stop", "-t", "5", "id7"], ["stop", "id6"]]
 
 
 def test_an_interrupt_while_the_old_ones_end_says_how_to_go_on(fake: FakeContainers) -> None:
@@ -221,11 +267,11 @@ def test_an_interrupt_while_the_old_ones_end_says_how_to_go_on(fake: FakeContain
     assert any("broken off" in note for note in target.status("diabetes").notes)
     back = target.plan_rollback("diabetes", None)
     assert [change.what for change in back.changes if change.action == "delete"] == [
-        "container diabetes-2-1",
-        "container diabetes-2-2",
+        "container diabetes.2.1",
+        "container diabetes.2.2",
     ]
     do(target, target.plan(Order(a_release(2))))
-    assert fake.names == {"diabetes", "diabetes-2-1", "diabetes-2-2"}
+    assert fake.names == {"diabetes", "diabetes.2.1", "diabetes.2.2"}
 
 
 def test_a_port_in_use_is_said_and_nothing_is_left(fake: FakeContainers) -> None:
@@ -236,7 +282,7 @@ def test_a_port_in_use_is_said_and_nothing_is_left(fake: FakeContainers) -> None
     assert not fake.networks
 
 
-@pytest.mark.parametrize("command", ["network create", "create --name diabetes-2-1", "start", "stop", "ps"])
+@pytest.mark.parametrize("command", ["network create", "create --name diabetes.2.1", "start", "stop", "ps"])
 def test_what_the_engine_refuses_is_an_error_of_ours(fake: FakeContainers, command: str) -> None:
     target = deploy(fake)
     do(target, target.plan_undeploy("diabetes")) if command == "network create" else None
@@ -259,7 +305,7 @@ def test_while_somebody_deploys_others_are_told_who(fake: FakeContainers) -> Non
 
     fake.before = at("exec", meanwhile)
     do(target, plan)
-    assert "diabetes-deploying" not in fake.names
+    assert "diabetes.deploying" not in fake.names
 
 
 @pytest.mark.parametrize("change", ["label", "entrypoint", "other", "gone"])
@@ -282,7 +328,7 @@ def test_an_image_that_does_not_fit_is_refused(fake: FakeContainers, change: str
 def test_an_image_that_is_not_here_is_pulled(fake: FakeContainers) -> None:
     fake.images, fake.registry = {}, {a_release().image: image_of(a_release().bundle)}
     deploy(fake)
-    assert "diabetes-1-1" in fake.names
+    assert "diabetes.1.1" in fake.names
 
 
 def test_a_tag_that_moves_changes_nothing_of_what_runs_and_going_back_notices(fake: FakeContainers) -> None:
@@ -307,6 +353,122 @@ def test_it_says_where_it_is_reached(fake: FakeContainers) -> None:
     assert target.status("diabetes").address == "http://127.0.0.1:9000"
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "lines"),
+    [
+        ("diabetes.1.1", {"Memory": 300 * 2**20}, ["-memory: 512m", "+memory: 300m"]),
+        ("diabetes.1.1", {"Memory": 1000}, ["-memory: 512m", "+memory: 1000b"]),
+        ("diabetes.1.2", {"NanoCpus": 500_000_000}, ["-cpus: no limit", "+cpus: 0.5"]),
+        ("diabetes.1.2", {"CpuQuota": 25_000, "CpuPeriod": 50_000}, ["-cpus: no limit", "+cpus: 0.5"]),
+        ("diabetes.1.1", {"PidsLimit": -1}, ["-processes: 256", "+processes: no limit"]),
+        ("diabetes", {"RestartPolicy": {"Name": "no"}}, ["-restart: always", "+restart: no"]),
+        ("diabetes", {"Memory": 0}, ["-memory: 128m", "+memory: no limit"]),
+    ],
+)
+def test_what_somebody_has_changed_by_hand_is_shown(
+    fake: FakeContainers, name: str, change: dict[str, Any], lines: list[str]
+) -> None:
+    target = deploy(fake)
+    assert target.status("diabetes").edited == ()
+    one = fake.find(name)
+    assert one
+    one.host |= change
+    (edit,) = target.status("diabetes").edited
+    assert (edit.action, edit.what) == ("update", f"container {name}")
+    assert [line for line in edit.difference.splitlines() if line[0] in "+-"] == [
+        "--- as released",
+        "+++ as it is",
+        *lines,
+    ]
+
+
+def test_a_server_that_was_taken_off_its_network_is_shown(fake: FakeContainers) -> None:
+    target = deploy(fake)
+    fake.program(["docker", "network", "disconnect", "shipway-diabetes", "diabetes.1.2"])
+    (edit,) = target.status("diabetes").edited
+    assert "+network: none" in edit.difference
+
+
+@pytest.mark.parametrize("memory", ["300m", "1g", "1.5G", "1024MiB", "2048kb", "700000000", "64m"])
+def test_what_is_as_it_was_released_is_no_change_however_it_was_written(fake: FakeContainers, memory: str) -> None:
+    target = deploy(fake, cpus=1.5)
+    runs = Running("", "", "", "", memory=memory, cpus=1.5)
+    amounts = {"m": 2**20, "g": 2**30, "k": 2**10}
+    number = float(re.sub("[a-zA-Z]", "", memory)) * amounts.get(re.sub("[0-9.]", "", memory)[:1].lower(), 1)
+    state = read_state("diabetes", Containers(fake.engine).list("diabetes"))
+    one = state.servers[0]
+    assert one.entry
+    entry = msgspec.structs.replace(one.entry, runs=runs)
+    server = dataclasses.replace(one, entry=entry, limits=dataclasses.replace(one.limits, memory=int(number)))
+    assert not list(edits(dataclasses.replace(state, servers=(server,))))
+    assert target.status("diabetes").edited == ()
+
+
+@pytest.mark.parametrize("moment", ["exec", "start id6"])
+def test_an_engine_that_goes_away_is_told_and_so_is_the_lock_that_it_keeps(fake: FakeContainers, moment: str) -> None:
+    target = deploy(fake)
+    plan = target.plan(Order(a_release(2)))
+    fake.before = at(moment, lambda: fake.refuse.update({"": "Cannot connect to the Docker daemon"}))
+    with pytest.raises(TargetError, match=r"Cannot connect .* the lock .* is still there") as caught:
+        do(target, plan)
+    assert "docker rm diabetes.deploying" in caught.value.fix
+
+
+def test_an_interrupt_that_cannot_be_undone_is_still_an_interrupt(fake: FakeContainers) -> None:
+    target = deploy(fake)
+    plan = target.plan(Order(a_release(2)))
+
+    def break_off() -> None:
+        fake.refuse = {"stop": "the daemon is tired"}
+        interrupt()
+
+    fake.before = at("exec", break_off)
+    with pytest.raises(Interrupted, match=r"taking the new servers away failed too: .* tired"):
+        do(target, plan)
+
+
+def test_an_interrupt_of_an_undeploy_says_what_is_left(fake: FakeContainers) -> None:
+    target = deploy(fake)
+    plan = target.plan_undeploy("diabetes")
+    fake.before = at("stop id3", interrupt)
+    with pytest.raises(Interrupted, match="some of diabetes is still there") as caught:
+        do(target, plan)
+    assert "same command" in caught.value.fix
+    do(target, target.plan_undeploy("diabetes"))
+    assert not fake.containers
+
+
+def test_what_failed_is_not_started_again_with_the_engine(fake: FakeContainers) -> None:
+    deploy(fake)
+    fake.behave = ends(2)
+    with pytest.raises(ReleaseFailed):
+        deploy(fake, 2)
+    left = fake.find("diabetes.2.1.failed")
+    assert left
+    assert left.host["RestartPolicy"] == {"Name": "no"}
+
+
+def test_that_another_engine_does_not_answer_is_said_before_a_release_goes_to_this_one(fake: FakeContainers) -> None:
+    engine = dataclasses.replace(fake.engine, tool="podman", silent=("docker",))
+    target = DockerTarget(engine, Docker())
+    with pytest.raises(UnknownRelease, match="podman has no release diabetes; docker is installed too"):
+        target.status("diabetes")
+    plan = target.plan(Order(a_release()))
+    assert plan.notes == ("docker does not answer, and so this is for podman",)
+    do(target, plan)
+    assert not target.plan(Order(a_release(2))).notes
+
+
+def test_hints_lead_to_the_same_place(fake: FakeContainers) -> None:
+    deploy(fake)
+    target = deploy(fake, 2, canary=50)
+    with pytest.raises(UsageError) as caught:
+        target.plan_scale("diabetes", 3)
+    assert target.command("promote", "diabetes") in caught.value.fix
+    assert target.command("rollback", "diabetes") == "shipway rollback diabetes --on docker"
+    assert target.command("status") == "shipway status --on docker"
+
+
 def test_a_relay_that_is_gone_is_made_again_and_one_that_was_stopped_is_started(fake: FakeContainers) -> None:
     target = deploy(fake)
     for verb in ("rm", "stop"):
@@ -325,7 +487,7 @@ def test_the_same_release_again_starts_a_relay_that_was_stopped(fake: FakeContai
     relay = fake.find("diabetes")
     assert relay
     assert relay.status == "running"
-    assert fake.names == {"diabetes", "diabetes-1-1", "diabetes-1-2"}
+    assert fake.names == {"diabetes", "diabetes.1.1", "diabetes.1.2"}
 
 
 def test_a_canary_says_what_share_it_can_have(fake: FakeContainers) -> None:
@@ -334,7 +496,7 @@ def test_a_canary_says_what_share_it_can_have(fake: FakeContainers) -> None:
     assert plan.notes == ("10 % of 3 servers is not to be had: 33.3 % is (1 of 3); --replicas 10 gives 10 %",)
     wider = open_target(fake, replicas=10).plan(Order(a_release(2), 10))
     assert not wider.notes
-    assert sum(change.what.startswith("container diabetes-1-") for change in wider.changes) == 9
+    assert sum(change.what.startswith("container diabetes.1.") for change in wider.changes) == 9
 
 
 def test_scaling_waits_for_the_end_of_a_canary(fake: FakeContainers) -> None:
@@ -361,7 +523,7 @@ def test_settings_of_the_server_reach_it_and_are_kept_by_a_rollback(fake: FakeCo
     do(target, target.plan(Order(Release(one.name, one.bundle, one.image, one.contract, "[limits]\nrows = 5\n"))))
     do(target, target.plan(Order(a_release(2))))
     do(target, target.plan_rollback("diabetes", None))
-    server = fake.find("diabetes-3-1")
+    server = fake.find("diabetes.3.1")
     assert server
     assert server.values("--env") == ["SHIPWAY_LIMITS__ROWS=5"]
 
@@ -381,18 +543,18 @@ def test_the_oldest_of_a_long_history_go_first(fake: FakeContainers) -> None:
         do(target, target.plan(Order(Release(one.name, one.bundle, one.image, one.contract, text))))
     numbers = [record.number for record in target.history("diabetes")]
     assert numbers == [3, 4, 5, 6]
-    server = fake.find("diabetes-6-1")
+    server = fake.find("diabetes.6.1")
     assert server
     assert len(" ".join(server.words)) < 32_000
 
 
 def test_labels_of_another_kind_are_said(fake: FakeContainers) -> None:
     target = deploy(fake)
-    server = fake.find("diabetes-1-1")
+    server = fake.find("diabetes.1.1")
     assert server
     place = server.words.index(next(word for word in server.words if word.startswith("io.shipway.release.record=")))
     server.words[place] = "io.shipway.release.record={}"
-    with pytest.raises(TargetError, match="labels of the container diabetes-1-1"):
+    with pytest.raises(TargetError, match=r"labels of the container diabetes\.1\.1"):
         target.status("diabetes")
 
 
@@ -403,9 +565,9 @@ def test_a_file_of_keys_that_is_not_there_is_said(fake: FakeContainers) -> None:
 
 def test_logs_are_merged_by_time_and_followed_until_nobody_is_left(fake: FakeContainers) -> None:
     target = deploy(fake)
-    fake.logs = {"diabetes-1-1": "2026-01-01T00:00:02Z b\n", "diabetes-1-2": "2026-01-01T00:00:01Z a\n"}
+    fake.logs = {"diabetes.1.1": "2026-01-01T00:00:02Z b\n", "diabetes.1.2": "2026-01-01T00:00:01Z a\n"}
     lines = [(line.instance, line.text) for line in target.logs("diabetes", follow=False, tail=9)]
-    assert lines == [("diabetes-1-2", "a"), ("diabetes-1-1", "b")]
+    assert lines == [("diabetes.1.2", "a"), ("diabetes.1.1", "b")]
     followed = target.logs("diabetes", follow=True, tail=9)
     assert {next(followed).text, next(followed).text} == {"a", "b"}
     do(target, target.plan_undeploy("diabetes"))
@@ -437,7 +599,7 @@ def test_an_engine_that_speaks_no_json_is_said(fake: FakeContainers) -> None:
 
 def test_a_relay_without_servers_is_no_release_that_has_a_status(fake: FakeContainers) -> None:
     target = deploy(fake)
-    for name in ("diabetes-1-1", "diabetes-1-2"):
+    for name in ("diabetes.1.1", "diabetes.1.2"):
         fake.program(["docker", "rm", name])
     with pytest.raises(UnknownRelease, match="no servers any more"):
         target.status("diabetes")
@@ -450,7 +612,7 @@ def test_the_record_is_told_whole(fake: FakeContainers) -> None:
     (record,) = target.history("diabetes")
     assert (record.who, record.when, record.reason, record.result) == ("ann", NOON, "deploy", "complete")
     assert (record.bundle, record.image) == (str(a_release().bundle), a_release().image)
-    server = fake.find("diabetes-1-1")
+    server = fake.find("diabetes.1.1")
     assert server
     assert (
         json.loads(server.labels["io.shipway.release.record"])["runs"]["image_id"] == image_of(a_release().bundle)["Id"]

@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from shipway.bundle.folder import BUNDLE_LABEL
+from shipway.deploy.docker.names import command, failed_name, is_failed, network_of
 from shipway.deploy.docker.record import (
     HISTORY,
     NUMBER,
@@ -24,9 +25,26 @@ from shipway.deploy.target import Track
 from shipway.errors import Contested, MachineError, PortInUse, TargetError, UsageError
 from shipway.oci.engine import Engine
 
-__all__ = ["Container", "Containers", "ImageFacts", "network_of"]
+__all__ = ["Container", "Containers", "ImageFacts", "Limits"]
 
 _SERVING = ("-P", "-m", "shipway.serving")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a container may take, and what becomes of it when it ends.
+
+    Attributes:
+        memory: bytes; 0 for no limit.
+        cpus: cores; 0 for no limit.
+        processes: and threads; 0 for no limit.
+        restart: the policy's name.
+    """
+
+    memory: int = 0
+    cpus: float = 0
+    processes: int = 0
+    restart: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +63,8 @@ class Container:
         restarts: how often the engine has started it again.
         error: why the engine could not start it.
         address: on the release's network; empty while it does not run.
+        on_network: whether it is on the release's network.
+        limits: as the engine has them now.
         number: of the release that it is of.
         track, entry, history: of a server; what its labels say.
     """
@@ -61,6 +81,8 @@ class Container:
     restarts: int = 0
     error: str = ""
     address: str = ""
+    on_network: bool = True
+    limits: Limits = Limits()
     track: Track = "stable"
     number: int = 0
     entry: Entry | None = None
@@ -74,7 +96,7 @@ class Container:
     @property
     def is_leftover(self) -> bool:
         """Whether it is what a failed release left behind: its name says so, for labels cannot."""
-        return self.part == "server" and self.name.endswith("-failed")
+        return self.part == "server" and is_failed(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +114,6 @@ class ImageFacts:
     name: str
     bundle: str
     python: str
-
-
-def network_of(release: str) -> str:
-    """Gives the name of a release's network."""
-    return f"shipway-{release}"
 
 
 class Containers:
@@ -169,7 +186,7 @@ class Containers:
         if "already in use by" in done.stderr:
             raise Contested(
                 f"{self.tool} has a container called {name} already",
-                fix="another deploy may be at work: shipway status --on docker; "
+                fix=f"another deploy may be at work: {command('status')}; "
                 f"if it is not Shipway's, {self.tool} rm {name}",
             )
         raise self._refused("create", done.stderr)
@@ -186,10 +203,10 @@ class Containers:
                 raise PortInUse(f"port {where} is in use on this machine", fix="--port with a free one")
             raise self._refused("start", done.stderr)
 
-    def stop(self, ids: Sequence[str]) -> None:
-        """Asks containers to end, and waits as long as each was promised."""
+    def stop(self, ids: Sequence[str], seconds: int | None = None) -> None:
+        """Asks containers to end, and waits so long, or as long as each was promised."""
         if ids:
-            self._call("stop", *ids)
+            self._call("stop", *([] if seconds is None else ["-t", str(seconds)]), *ids)
 
     def remove(self, ids: Sequence[str]) -> None:
         """Removes containers, running or not; those that are gone already are passed over."""
@@ -199,9 +216,11 @@ class Containers:
                 raise self._refused("rm", done.stderr)
 
     def set_apart(self, container: Container) -> None:
-        """Takes a container off its network and calls it failed."""
+        """Takes a container off its network, lets it end for good when it ends, and calls it failed."""
         self._run("network", "disconnect", "--force", network_of(container.release), container.id)
-        self._call("rename", container.id, f"{container.name}-failed")
+        if self._run("update", "--restart", "no", container.id).returncode:  # Podman 4 cannot
+            self.stop([container.id])
+        self._call("rename", container.id, failed_name(container.name))
 
     def ask(self, relay: Container, python: str, urls: Sequence[str]) -> Sequence[Mapping[str, Any]]:
         """Asks URLs from inside the relay's container; gives `url`, `status` (0 for no answer) and `body` of each."""
@@ -212,8 +231,8 @@ class Containers:
 
     def last_lines(self, container: Container, tail: int = 20) -> tuple[str, ...]:
         """Gives what a container wrote last."""
-        done = self._run("logs", "--tail", str(tail), container.id)
-        return tuple((done.stdout + done.stderr).splitlines())
+        with self._engine.lines([self.tool, "logs", "--tail", str(tail), container.id]) as stream:
+            return tuple(line.rstrip("\r\n") for line in stream)
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         try:
@@ -271,8 +290,16 @@ def _container(found: Mapping[str, Any]) -> Container:
         error=state.get("Error", ""),
         number=int(number) if (number := labels.get(NUMBER, "")).isdecimal() else 0,
         address=(network.get(network_of(release)) or {}).get("IPAddress", "") or "",
+        on_network=network_of(release) in network,
+        limits=_limits(found.get("HostConfig") or {}),
         **facts,
     )
+
+
+def _limits(host: Mapping[str, Any]) -> Limits:
+    cpus = (host.get("NanoCpus") or 0) / 1e9 or (host.get("CpuQuota") or 0) / (host.get("CpuPeriod") or 100_000)
+    restart = (host.get("RestartPolicy") or {}).get("Name") or "no"
+    return Limits(host.get("Memory") or 0, max(cpus, 0.0), max(host.get("PidsLimit") or 0, 0), restart)
 
 
 def _last(text: str) -> str:

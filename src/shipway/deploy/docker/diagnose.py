@@ -12,8 +12,10 @@ from shipway.deploy.target import Cause, Instance, Progress
 __all__ = ["diagnose", "has_failed", "instance_of", "progress_of", "slow_start"]
 
 _MOST_CHARACTERS = 500
-_ENOUGH_RESTARTS = 2
-"""Once is chance: a first crash may pass, the second is meant."""
+_KILLED = 128 + 9
+_ENOUGH_RESTARTS, _MANY_RESTARTS = 2, 5
+"""Once is chance: a first crash may pass, the second is meant. Podman starts a server anew at once, and it is seldom
+seen to have ended: after many restarts that is not waited for."""
 
 
 def instance_of(container: Container, *, ready: bool, newest: int) -> Instance:
@@ -63,7 +65,8 @@ def progress_of(state: State, number: int, ready: frozenset[str], wanted: int, c
 def has_failed(container: Container) -> bool:
     """Whether a new server will not become ready by waiting longer."""
     ended = container.status in ("exited", "stopped", "dead")
-    return ended or bool(container.error) or (container.restarts >= _ENOUGH_RESTARTS and container.status != "running")
+    enough = _MANY_RESTARTS if container.status == "running" else _ENOUGH_RESTARTS
+    return ended or bool(container.error) or container.restarts >= enough
 
 
 def diagnose(container: Container, lines: Sequence[str], tool: str, memory: str) -> Cause:
@@ -86,10 +89,18 @@ def diagnose(container: Container, lines: Sequence[str], tool: str, memory: str)
     if container.error:
         return Cause("cannot-start", f"{tool} cannot start {name}", container.error, f"{tool} inspect {name} says more")
     said = last_error(lines)
-    what = f"{name} ended with exit code {container.exit_code}"
+    code = f"with exit code {container.exit_code}" if container.status != "running" else f"{container.restarts} times"
+    what = f"{name} ended {code}"
     if said is not None:
         error, fix = (words.strip()[:_MOST_CHARACTERS] for words in said)
         return Cause("server-error", what, error, fix or f"{tool} logs {name} says more")
+    if container.exit_code == _KILLED:  # Podman does not always hear of it from the kernel
+        return Cause(
+            "killed",
+            f"{name} was killed",
+            f"most likely by the kernel, for its memory, of which it may take {memory}",
+            "give it more: --memory, or deploy.docker.memory",
+        )
     last = next((line for line in reversed(lines) if line.strip()), "it wrote nothing")
     return Cause("crash", what, last.strip()[-300:], f"{tool} logs {name} says more")
 

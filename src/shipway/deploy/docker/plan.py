@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count as from_one
 
-from shipway.deploy.docker.containers import Container, network_of
+from shipway.deploy.docker.containers import Container
+from shipway.deploy.docker.names import network_of, server_name
 from shipway.deploy.docker.record import Entry, Running
 from shipway.deploy.docker.state import State
 from shipway.deploy.target import Change, Plan, Track
@@ -128,7 +129,7 @@ def plan_end(state: State) -> DockerPlan:
 
 def _free_names(state: State, number: int, taken: set[str]) -> Iterator[str]:
     used = taken | {one.name for one in state.servers}
-    return (name for index in from_one(1) if (name := f"{state.name}-{number}-{index}") not in used)
+    return (name for index in from_one(1) if (name := server_name(state.name, number, index)) not in used)
 
 
 def _relay_change(state: State) -> list[Change]:

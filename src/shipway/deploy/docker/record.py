@@ -2,7 +2,7 @@
 
 Labels cannot be changed, so each server carries its own release and all that came before, up to ten. What becomes of a
 release afterwards shows in what runs: the newest that runs alone is in force. A release that failed leaves one stopped
-container, called `…-failed`, until the next one is in force and carries its record on.
+container, called `….failed`, until the next one is in force and carries its record on.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from shipway.deploy.docker.containers import Container, Containers, network_of
+from shipway.deploy.docker.containers import Container, Containers
 from shipway.deploy.docker.diagnose import diagnose, has_failed, progress_of, slow_start
+from shipway.deploy.docker.names import command, failed_name, lock_name, network_of
 from shipway.deploy.docker.plan import DockerPlan
 from shipway.deploy.docker.record import WHO
 from shipway.deploy.docker.relay import ready_addresses
@@ -17,14 +18,11 @@ from shipway.deploy.docker.words import address, lock_words, relay_words, server
 from shipway.deploy.target import Cause, Outcome, Progress, Tell
 from shipway.errors import Contested, Interrupted, ReleaseFailed, ShipwayError
 
-__all__ = ["Rollout", "contested", "lock_name", "url_of"]
+__all__ = ["Rollout", "contested", "url_of"]
 
 _LOOK_SECONDS = 0.5
-
-
-def lock_name(release: str) -> str:
-    """Gives the name of the container that stands for a change that is going on."""
-    return f"{release}-deploying"
+_END_SECONDS = 3.0
+_UNREADY_SECONDS = 5
 
 
 class _Failed(Exception):
@@ -90,8 +88,25 @@ class Rollout:
             raise contested(self._state(), self.containers.tool) from error
         try:
             yield
-        finally:
+        except ShipwayError as error:
+            self._unlock_after(error, lock)
+            raise
+        except BaseException:
+            with suppress(ShipwayError):
+                self.containers.remove([lock])
+            raise
+        self.containers.remove([lock])
+
+    def _unlock_after(self, error: ShipwayError, lock: str) -> None:
+        """Removes the lock after an error, which is the one to tell where that fails too."""
+        try:
             self.containers.remove([lock])
+        except ShipwayError:
+            name = lock_name(self.plan.name)
+            raise type(error)(
+                f"{error.message}; the lock {name} is still there",
+                fix=f"{error.fix}; then {self.containers.tool} rm {name}, and the same command again",
+            ) from error
 
     def _check_unchanged(self) -> None:
         if _ids(self._state()) != _ids(self.plan.before):
@@ -110,8 +125,7 @@ class Rollout:
                 self.containers.start(self.containers.create(start.name, words))
             self._wait()
         except KeyboardInterrupt as error:
-            self._undo(())
-            raise Interrupted(f"broken off: {self._serves()}", fix="the same command again") from error
+            raise Interrupted(f"broken off: {self._taken_back(())}", fix="the same command again") from error
         except _Failed as failure:
             cause = failure.cause
             raise ReleaseFailed(f"{cause.what}: {cause.why}; {self._give_up()}", fix=cause.fix) from failure
@@ -155,10 +169,19 @@ class Rollout:
     def _cause(self, ended: Container | None, state: State, ready: frozenset[str], gone: Sequence[str]) -> Cause:
         if ended is None:
             return Cause("removed", f"{gone[0]} is gone", "somebody removed it", "the same command again")
+        ended = self._at_its_end(ended)
         memory = ended.entry.runs.memory if ended.entry else ""
         cause = diagnose(ended, self.containers.last_lines(ended), self.containers.tool, memory)
         self._show(state, ready, cause)
         return cause
+
+    def _at_its_end(self, server: Container) -> Container:
+        """Gives a server that crashes again and again as it is when it has ended: only then does it have a reason."""
+        end = self.clock() + _END_SECONDS
+        while server.status == "running" and self.clock() < end:
+            self.sleep(_LOOK_SECONDS / 10)
+            server = next((one for one in self._new() if one.id == server.id), server)
+        return server
 
     def _give_up(self) -> str:
         """Leaves what failed as it was asked; gives what is there now, in words."""
@@ -166,21 +189,27 @@ class Rollout:
         if not self.restore:
             for one in new:
                 self.containers.set_apart(one)
-            names = ", ".join(f"{one.name}-failed" for one in new)
-            return (
-                f"{self._serves()}; {names} left for study: shipway undeploy {self.plan.name} --on docker removes all"
-            )
+            names = ", ".join(failed_name(one.name) for one in new)
+            return f"{self._serves()}; {names} left for study: {command('undeploy', self.plan.name)} removes all"
         keep = next((one for one in new if has_failed(one)), new[0] if new else None)
-        self._undo([keep] if keep and self.plan.number and self.plan.before.servers else ())
+        return self._taken_back([keep] if keep and self.plan.number and self.plan.before.servers else ())
+
+    def _taken_back(self, keep: Sequence[Container]) -> str:
+        """Takes the new servers away; gives what is there then, in words."""
+        try:
+            self._undo(keep)
+        except ShipwayError as error:
+            return f"taking the new servers away failed too: {error.message}"
         return self._serves()
 
     def _undo(self, keep: Sequence[Container]) -> None:
         """Removes the new servers, but for those of which something shall be left; all of it where nothing was there.
 
-        They end as gently as any others, for some may have got calls.
+        Those that may have got calls end as gently as any others. One that starts may not yet hear that it shall end.
         """
-        new = self._new()
-        self.containers.stop([one.id for one in new])
+        new, ready = self._new(), self._ready(self._state())
+        self.containers.stop([one.id for one in new if one.address not in ready], _UNREADY_SECONDS)
+        self.containers.stop([one.id for one in new if one.address in ready])
         for one in keep:
             self.containers.set_apart(one)
         kept = {one.id for one in keep}
@@ -212,12 +241,21 @@ class Rollout:
             ) from error
 
     def _end(self) -> None:
-        for one in self.plan.stops:
-            if one.part == "relay":
-                self.containers.stop([one.id])
-        self.containers.stop([one.id for one in self.plan.stops if one.part == "server" and one.runs])
-        self.containers.remove([one.id for one in self.plan.stops])
-        self.containers.remove_network(self.plan.name)
+        """Ends all of it.
+
+        Raises:
+            Interrupted: Ctrl-C.
+        """
+        try:
+            for part in ("relay", "server"):
+                self.containers.stop([one.id for one in self.plan.stops if one.part == part and one.runs])
+            self.containers.remove([one.id for one in self.plan.stops])
+            self.containers.remove_network(self.plan.name)
+        except KeyboardInterrupt as error:
+            raise Interrupted(
+                f"broken off: some of {self.plan.name} is still there, and nothing serves any more",
+                fix="the same command again removes the rest",
+            ) from error
 
     def _new(self) -> tuple[Container, ...]:
         names = {start.name for start in self.plan.starts}

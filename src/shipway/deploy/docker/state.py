@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from shipway.deploy.docker.containers import Container
 from shipway.deploy.docker.record import ADDRESS, KEPT, Entry
 from shipway.deploy.target import Result, Track
-from shipway.errors import UnknownRelease
 
 __all__ = ["State", "read_state"]
 
@@ -98,15 +97,10 @@ class State:
         """Gives the number of the next release."""
         return max((entry.number for entry in self.history()), default=0) + 1
 
-    def check(self) -> State:
-        """Gives itself back if there is such a release.
-
-        Raises:
-            UnknownRelease: there is none.
-        """
-        if not (self.servers or self.leftovers or self.relay):
-            raise UnknownRelease(f"there is no release {self.name} here", fix="shipway status --on docker lists them")
-        return self
+    @property
+    def is_there(self) -> bool:
+        """Whether there is such a release."""
+        return bool(self.servers or self.leftovers or self.relay)
 
 
 def read_state(name: str, containers: Sequence[Container]) -> State:

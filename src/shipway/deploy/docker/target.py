@@ -10,8 +10,10 @@ from typing import Self
 
 from shipway.deploy.canary import share
 from shipway.deploy.docker import logs
-from shipway.deploy.docker.containers import Containers, network_of
+from shipway.deploy.docker.containers import Containers
 from shipway.deploy.docker.diagnose import progress_of
+from shipway.deploy.docker.edits import edits
+from shipway.deploy.docker.names import command, network_of
 from shipway.deploy.docker.plan import DockerPlan, Wanted, make_plan, plan_end
 from shipway.deploy.docker.record import KEPT, Entry, Running, kept
 from shipway.deploy.docker.relay import measures, ready_addresses
@@ -70,7 +72,7 @@ class DockerTarget:
 
     def command(self, verb: str, name: str = "") -> str:
         """Gives the command by which a person goes on here; see `Target.command`."""
-        return " ".join(filter(None, ("shipway", verb, name, "--on docker")))
+        return command(verb, name)
 
     def plan(self, order: Order) -> Plan:
         """Says what a release would change; see `Target.plan`. An image that is not here is pulled for it."""
@@ -106,7 +108,7 @@ class DockerTarget:
 
     def plan_rollback(self, name: str, to: int | None) -> Plan:
         """Says what going back would change; see `Target.plan_rollback`."""
-        state = self._free(name).check()
+        state = self._known(self._free(name))
         current = state.current
         if current and (state.canary or state.arriving) and to in (None, current.number):
             wanted = [Wanted(current, "stable", state.total)]
@@ -133,19 +135,19 @@ class DockerTarget:
             if good:
                 return good[-1]
             raise UnknownRelease(
-                f"{state.name} has nothing to go back to", fix=f"shipway status {state.name} --on docker"
+                f"{state.name} has nothing to go back to", fix=f"{command('status', state.name)} says what there is"
             )
         found = next((one for one in state.history() if one.number == to), None)
         if found is None:
             raise UnknownRelease(
                 f"{state.name} has no release {to} in its history of the last {KEPT}",
-                fix=f"shipway status {state.name} --on docker lists them",
+                fix=f"{command('status', state.name)} lists them",
             )
         return found
 
     def plan_promote(self, name: str) -> Plan:
         """Says what it would change to let the canary replace the stable version; see `Target.plan_promote`."""
-        state = self._free(name).check()
+        state = self._known(self._free(name))
         if state.canary is None:
             raise UnknownRelease(
                 f"{name} has no canary", fix=f"shipway deploy REF --to docker --name {name} --canary 25"
@@ -155,25 +157,23 @@ class DockerTarget:
 
     def plan_scale(self, name: str, replicas: int, most: int | None = None) -> Plan:
         """Says what another number of servers would change; see `Target.plan_scale`. It makes no release."""
-        state = self._free(name).check()
+        state = self._known(self._free(name))
         if most is not None:
-            raise UsageError(
-                f"{self._engine.tool} has no autoscaler", fix=f"shipway scale {name} {replicas} --on docker"
-            )
+            raise UsageError(f"{self._engine.tool} has no autoscaler", fix=command("scale", name, replicas))
         if replicas < 1:
-            raise UsageError("a release has one server at least", fix=f"shipway undeploy {name} --on docker")
+            raise UsageError("a release has one server at least", fix=command("undeploy", name))
         current = state.current
         if current is None or state.canary or state.arriving:
             what = "a canary runs beside it" if state.canary else "its last release is not complete"
             raise UsageError(
                 f"{name} cannot be scaled: {what}",
-                fix=f"shipway promote {name} --on docker, or shipway rollback {name} --on docker, first",
+                fix=f"{command('promote', name)}, or {command('rollback', name)}, first",
             )
         return self._plan(state, [Wanted(current, "stable", replicas)], f"scale to {replicas}")
 
     def plan_undeploy(self, name: str) -> Plan:
         """Says what would be deleted; see `Target.plan_undeploy`."""
-        return plan_end(self._free(name).check())
+        return plan_end(self._known(self._free(name)))
 
     def carry_out(self, plan: Plan, tell: Tell, *, restore: bool = True) -> Outcome:
         """Does what a plan says and watches until it is healthy; see `Target.carry_out`."""
@@ -189,11 +189,11 @@ class DockerTarget:
 
     def status(self, name: str) -> Status:
         """Says how a release is; see `Target.status`."""
-        state = self._state(name).check()
+        state = self._known(self._state(name))
         history = {one.number: one.record() for one in state.history()}
         if not history:
             raise UnknownRelease(
-                f"{name} has a relay and no servers any more", fix=f"shipway undeploy {name} --on docker removes it"
+                f"{name} has a relay and no servers any more", fix=f"{command('undeploy', name)} removes it"
             )
         ready = ready_addresses(self._containers, state)
         current, canary = state.current, state.canary
@@ -207,26 +207,40 @@ class DockerTarget:
             100 * canaries / (stable + canaries) if canaries else 0.0,
             progress_of(state, current.number if current else 0, ready, stable),
             url_of(state.address),
-            notes=tuple(_notes(state)),
+            tuple(edits(state)),
+            tuple(_notes(state)),
         )
 
     def history(self, name: str) -> tuple[Record, ...]:
         """Gives the releases that are kept, oldest first; see `Target.history`."""
-        return tuple(one.record() for one in self._state(name).check().history())
+        return tuple(one.record() for one in self._known(self._state(name)).history())
 
     def logs(self, name: str, *, follow: bool, tail: int) -> Iterator[LogLine]:
         """Gives what the servers wrote; see `Target.logs`."""
-        servers = self._state(name).check().servers
+        servers = self._known(self._state(name)).servers
         if follow:
             return logs.followed(self._engine, lambda: self._state(name).servers, tail)
         return logs.read(self._engine, servers, tail)
 
     def measure(self, name: str) -> Mapping[Track, Measure]:
         """Reads what the servers of each track have counted; see `Target.measure`."""
-        return measures(self._containers, self._state(name).check())
+        return measures(self._containers, self._known(self._state(name)))
 
     def _state(self, name: str) -> State:
         return read_state(name, self._containers.list(name))
+
+    def _known(self, state: State) -> State:
+        """Gives the state back if there is such a release.
+
+        Raises:
+            UnknownRelease: there is none.
+        """
+        if state.is_there:
+            return state
+        silent = "".join(f"; {tool} is installed too, and does not answer" for tool in self._engine.silent)
+        raise UnknownRelease(
+            f"{self._engine.tool} has no release {state.name}{silent}", fix=f"{command('status')} lists those there are"
+        )
 
     def _free(self, name: str) -> State:
         """Gives the state of a release that nobody is changing.
@@ -267,7 +281,7 @@ class DockerTarget:
             host, _, port = state.address.rpartition(":")
             raise UsageError(
                 f"{state.name} listens on {state.address}, and not on {wanted}",
-                fix=f"--port {port} (deploy.docker.host is {host}), or shipway undeploy {state.name} --on docker first",
+                fix=f"--port {port} (deploy.docker.host is {host}), or {command('undeploy', state.name)} first",
             )
 
     def _entry(self, state: State, runs: Running, reason: str) -> Entry:
@@ -276,6 +290,8 @@ class DockerTarget:
     def _plan(
         self, state: State, wanted: Sequence[Wanted], reason: str, number: int = 0, notes: Sequence[str] = ()
     ) -> DockerPlan:
+        silent = () if state.is_there else self._engine.silent
+        notes = (*notes, *(f"{one} does not answer, and so this is for {self._engine.tool}" for one in silent))
         return make_plan(
             state, wanted, reason=reason, number=number, host=self._options.host, port=self._options.port,
             has_network=self._containers.has_network(network_of(state.name)), notes=notes,
@@ -288,7 +304,7 @@ def _notes(state: State) -> Iterator[str]:
     if state.arriving and not state.lock:
         yield (
             f"release {state.arriving.number} was broken off: the same deploy again completes it, "
-            f"shipway rollback {state.name} --on docker takes it back"
+            f"{command('rollback', state.name)} takes it back"
         )
     for one in state.leftovers:
         yield f"{one.name} is what failed of release {one.number}; the next release removes it"

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shipway.deploy.docker.containers import network_of
+from shipway.deploy.docker.names import network_of
 from shipway.deploy.docker.record import (
     ADDRESS,
     HISTORY,
@@ -27,14 +27,28 @@ from shipway.oci.engine import hardening
 from shipway.spec.contract import Contract
 from shipway.spec.settings import ENVIRONMENT_PREFIX, resolve
 
-__all__ = ["ALIAS", "address", "environment_of", "lock_words", "relay_words", "server_words"]
+__all__ = [
+    "ALIAS",
+    "RELAY_MEMORY",
+    "RELAY_PROCESSES",
+    "RESTART",
+    "address",
+    "environment_of",
+    "lock_words",
+    "relay_words",
+    "server_words",
+]
 
 ALIAS = "servers"
 """The name on a release's network that stands for all of its servers."""
 
+RESTART = "always"
+"""What the engine does when a container ends. With `unless-stopped`, Docker would leave all of them ended after its own
+daemon crashed, for it ends them itself when it comes back; and Podman starts none again after a reboot."""
+
 _KEYS = "/run/shipway/keys"
-_RELAY_MEMORY = "128m"
-_RELAY_PROCESSES = 64
+RELAY_MEMORY = "128m"
+RELAY_PROCESSES = 64
 _RELAY_DRAIN_SECONDS = 30
 _NOT_SERVERS = ("deploy", "build")
 
@@ -71,7 +85,7 @@ def relay_words(release: str, runs: Running, host: str, port: int) -> list[str]:
     labels = {RELEASE: release, PART: "relay", ADDRESS: address(host, port)}
     return [
         *_on_network(release), "--publish", f"{address(host, port)}:{contract.port}",
-        *hardening(_RELAY_MEMORY, processes=_RELAY_PROCESSES),
+        *hardening(RELAY_MEMORY, processes=RELAY_PROCESSES),
         "--stop-timeout", str(_RELAY_DRAIN_SECONDS + 5), *_options("--label", labels),
         "--entrypoint", runs.python, runs.image_id,
         "-m", "shipway.serving.relay", "serve", ALIAS, "--port", str(contract.port),
@@ -127,7 +141,7 @@ def _text(value: object) -> str:
 
 
 def _on_network(release: str) -> list[str]:
-    return ["--network", network_of(release), "--restart", "unless-stopped"]
+    return ["--network", network_of(release), "--restart", RESTART]
 
 
 def _options(option: str, values: Mapping[str, str]) -> list[str]:
