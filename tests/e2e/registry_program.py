@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-__all__ = ["HTPASSWD", "LOGIN", "needs_registry", "running_registry"]
+__all__ = ["AUTHORITY", "HTPASSWD", "LOGIN", "needs_registry", "running_registry"]
 
 needs_registry = pytest.mark.skipif(shutil.which("docker-registry") is None, reason="apt-get install docker-registry")
 
@@ -21,22 +21,28 @@ LOGIN = ("user", "pass:word")
 HTPASSWD = "user:$2y$05$shipwayshipwayshipwayuyB1eG8xXoeVJ3WC0o8Hn7EjNyWU5mpi"
 """A line for `running_registry(…, htpasswd=HTPASSWD)`, of the user and password in `LOGIN`."""
 
+_PEM = Path(__file__).parent.parent / "fakes" / "pem"
+AUTHORITY = _PEM / "authority.pem"
+"""Whom one has to trust to trust the certificate of `running_registry(…, tls=True)`."""
+
 _SECONDS = 20
 
 
 @contextmanager
-def running_registry(folder: Path, htpasswd: str | None = None) -> Iterator[str]:
+def running_registry(folder: Path, htpasswd: str | None = None, *, tls: bool = False) -> Iterator[str]:
     """Runs an empty registry while its block does; gives its host with the port.
 
     Args:
         folder: where it keeps what it has, its configuration and its log.
         htpasswd: who may come in, a line of Apache's; everybody where it is not given.
+        tls: it speaks TLS, and nothing else.
     """
     folder.mkdir(parents=True, exist_ok=True)
     host = f"127.0.0.1:{_free_port()}"
+    certificate = f", tls: {{certificate: '{_PEM / 'server.pem'}', key: '{_PEM / 'server.key'}'}}" if tls else ""
     config = (
         f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: '{folder / 'data'}'}}, delete: {{enabled: true}}}}\n"
-        f"http: {{addr: '{host}'}}\nlog: {{level: error}}\n"
+        f"http: {{addr: '{host}'{certificate}}}\nlog: {{level: error}}\n"
     )
     if htpasswd:
         (folder / "htpasswd").write_text(htpasswd + "\n", encoding="utf-8")
@@ -48,7 +54,7 @@ def running_registry(folder: Path, htpasswd: str | None = None) -> Iterator[str]
         )
     try:
         end = time.monotonic() + _SECONDS
-        while not _answers(host):
+        while not _answers(f"http{'s' if tls else ''}://{host}/v2/"):
             said = (folder / "log").read_text(encoding="utf-8", errors="replace")
             assert program.poll() is None, said
             assert time.monotonic() < end, said
@@ -66,8 +72,8 @@ def _free_port() -> int:
         return port
 
 
-def _answers(host: str) -> bool:
+def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"http://{host}/v2/", trust_env=False).status_code in (200, 401)
+        return httpx.get(url, trust_env=False, verify=False).status_code in (200, 401)
     except httpx.TransportError:
         return False

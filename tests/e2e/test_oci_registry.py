@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 
-from e2e.registry_program import HTPASSWD, LOGIN, needs_registry, running_registry
+from e2e.registry_program import AUTHORITY, HTPASSWD, LOGIN, needs_registry, running_registry
 from fakes.images import add_image
 from shipway.errors import RemoteError
 from shipway.oci import upload as upload_room
@@ -33,21 +33,28 @@ MODEL = "models/model.bin"
 
 @dataclass
 class Running:
-    """A registry that runs, and how one signs in."""
+    """A registry that runs, and how one signs in; `tls` where it has a certificate, which `SSL_CERT_FILE` trusts."""
 
     host: str
     login: tuple[str, str] | None
+    tls: bool
 
     @property
     def skopeo(self) -> list[str]:
         return ["--creds", ":".join(self.login)] if self.login else []
 
 
-@pytest.fixture(scope="module", params=["open", "htpasswd"])
+@pytest.fixture(scope="module", params=["open", "htpasswd", "tls"])
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    login = LOGIN if request.param == "htpasswd" else None
-    with running_registry(tmp_path_factory.mktemp("registry"), HTPASSWD if login else None) as host:
-        yield Running(host, login)
+    tls = request.param == "tls"
+    login = None if request.param == "open" else LOGIN
+    with (
+        pytest.MonkeyPatch.context() as environment,
+        running_registry(tmp_path_factory.mktemp("registry"), HTPASSWD if login else None, tls=tls) as host,
+    ):
+        if tls:
+            environment.setenv("SSL_CERT_FILE", str(AUTHORITY))
+        yield Running(host, login, tls)
 
 
 @pytest.fixture
@@ -147,6 +154,16 @@ def test_who_has_no_password_is_told_how_to_sign_in(running: Running, local: Lay
             with pytest.raises(RemoteError) as caught:
                 push(registry, "a/denied", ("1",), image(local, b"1"), local)
             assert "docker login" in caught.value.fix
+
+
+def test_a_certificate_that_nobody_trusts_is_refused(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not running.tls:
+        pytest.skip("this one has no certificate")
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with open_registry(running.host, lambda *_: pytest.fail("signs in")) as registry:
+        with pytest.raises(RemoteError) as caught:
+            registry.tags("a/index")
+        assert "SSL_CERT_FILE" in caught.value.fix
 
 
 @needs_skopeo

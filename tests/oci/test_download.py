@@ -146,7 +146,7 @@ def raw_registry(answers: list[bytes]) -> Iterator[str]:
 
 def get_raw(answers: list[bytes], local: Layout) -> None:
     with raw_registry(answers) as host, httpx.Client(trust_env=False) as client:
-        Registry(host, client, sleep=lambda seconds: None).blob(REPOSITORY, BLOB, local)
+        Registry(host, client, insecure=True, sleep=lambda seconds: None).blob(REPOSITORY, BLOB, local)
 
 
 def head(length: int, extra: str = "") -> bytes:
@@ -184,4 +184,4 @@ def test_nobody_at_home_is_said(local: Layout) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host = f"127.0.0.1:{listener.getsockname()[1]}"
     with httpx.Client(trust_env=False) as client, pytest.raises(RemoteError, match=host):
-        Registry(host, client, sleep=lambda seconds: None).manifest(REPOSITORY, "1")
+        Registry(host, client, insecure=True, sleep=lambda seconds: None).manifest(REPOSITORY, "1")

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, TypeVar
 from shipway.errors import RemoteError
 from shipway.oci.answers import Unanswered, printable, refusal
 from shipway.oci.authorization import Authorization, Find, Scope
-from shipway.spec.host import is_loopback
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["ATTEMPTS", "HEADWAY", "Body", "Connection"]
+__all__ = ["ATTEMPTS", "HEADWAY", "Body", "Connection", "speaks_plain"]
 
 ATTEMPTS = 4
 """How often something is tried that makes no headway."""
@@ -34,6 +33,7 @@ _MAX_REDIRECTS = 5
 _MAX_SIGN_INS = 2
 _MAX_WARNINGS = 20
 _UPLOAD_SECONDS = 600.0
+_CONTACT_SECONDS = 5.0
 _T = TypeVar("_T")
 Body = Callable[[], Iterable[bytes]]
 """Gives a body's bytes from their beginning, each time that it is called."""
@@ -46,7 +46,7 @@ class Connection:
         host: with its port.
         client: sends requests.
         find: gives the user's credentials.
-        insecure: plain HTTP is allowed. It is always so for this machine itself.
+        insecure: it is spoken to in plain HTTP.
         sleep: waits for some seconds.
         warn: told each warning of the registry, once.
     """
@@ -64,7 +64,7 @@ class Connection:
         import httpx
 
         self.host = host
-        self._plain = insecure or is_loopback(host)
+        self._plain = insecure
         try:
             self._base = httpx.URL(f"{'http' if self._plain else 'https'}://{host}")
         except httpx.InvalidURL as error:
@@ -242,6 +242,26 @@ class Connection:
         if isinstance(error, httpx.UnsupportedProtocol):
             return RemoteError(message, fix="check the name")
         return Unanswered(message, fix="check the network and the name")
+
+
+def speaks_plain(host: str, client: httpx.Client) -> bool:
+    """Whether a host knows plain HTTP and no TLS. It is asked for nothing, and told nothing of who asks.
+
+    A server with TLS whose certificate is refused is none of these: it answers 400 to plain HTTP, as a server with TLS
+    does. So is a host that does not answer.
+    """
+    return not _status(client, f"https://{host}/v2/") and _status(client, f"http://{host}/v2/") not in (0, 400)
+
+
+def _status(client: httpx.Client, url: str) -> int:
+    """Gives the status of an answer; 0 where none comes."""
+    import httpx
+
+    try:
+        with client.stream("GET", url, timeout=_CONTACT_SECONDS, follow_redirects=False) as response:
+            return response.status_code
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return 0
 
 
 def _shown(url: httpx.URL) -> str:

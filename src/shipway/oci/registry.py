@@ -19,12 +19,13 @@ from shipway._version import __version__
 from shipway.errors import CorruptBlob, RemoteError
 from shipway.oci.answers import read_bounded
 from shipway.oci.authorization import Find, Scope
-from shipway.oci.connection import Connection
+from shipway.oci.connection import Connection, speaks_plain
 from shipway.oci.descriptor import INDEX, INDEXES, MANIFEST, MANIFESTS, MAX_MANIFEST, Descriptor
 from shipway.oci.digest import hash_of
 from shipway.oci.download import download
 from shipway.oci.layout import Layout
 from shipway.oci.upload import Placed, is_there, upload
+from shipway.spec.host import is_loopback
 
 if TYPE_CHECKING:
     import httpx
@@ -49,7 +50,7 @@ class Registry:
         host: with its port.
         client: how it is asked; it must not follow redirects by itself.
         find: gives the user's credentials for a host and repository, once the registry wants to know.
-        insecure: plain HTTP is allowed, without credentials. It is always so, and with them, for this machine itself.
+        insecure: it is spoken to in plain HTTP; credentials go that way to this machine only.
         sleep: waits for some seconds.
         warn: told each warning that the registry gives, once.
 
@@ -225,10 +226,12 @@ def open_registry(
 ) -> Iterator[Registry]:
     """Opens a registry for as long as the block runs.
 
+    One on this machine is spoken to in plain HTTP if it knows nothing else, which is found out here, once.
+
     Args:
         host: with its port.
         find: gives the user's credentials for a host and repository.
-        insecure: allow plain HTTP, for any host.
+        insecure: speak plain HTTP, to any host.
         warn: told each warning that the registry gives, once.
 
     Raises:
@@ -238,4 +241,5 @@ def open_registry(
 
     headers = {"User-Agent": f"shipway/{__version__}"}
     with httpx.Client(timeout=_SECONDS, headers=headers) as client:
-        yield Registry(host, client, find=find, insecure=insecure, warn=warn)
+        plain = insecure or (is_loopback(host) and speaks_plain(host, client))
+        yield Registry(host, client, find=find, insecure=plain, warn=warn)
