@@ -23,7 +23,7 @@ lint: $(STAMP) ## ruff, mypy and the layers
 	$(BIN)/lint-imports
 
 bench: $(STAMP) ## benchmarks, as ratios; BASE=… names a base image for that of images
-	@for file in benchmarks/forest.py benchmarks/image.py benchmarks/serving.py benchmarks/start.py; do echo "== $$file"; $(BIN)/python $$file $(BASE) || exit 1; done
+	@for file in benchmarks/forest.py benchmarks/image.py benchmarks/rendering.py benchmarks/serving.py benchmarks/start.py; do echo "== $$file"; $(BIN)/python $$file $(BASE) || exit 1; done
 
 e2e: $(STAMP) ## tests with Docker, a registry and a browser, as far as they are here
 	$(BIN)/python -m pytest -m "e2e and not kubernetes" -v

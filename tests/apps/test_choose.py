@@ -10,6 +10,7 @@ from fakes.app_folders import FOLDERS
 from shipway.apps.choose import choose
 from shipway.apps.files import collect
 from shipway.apps.find import find_candidates
+from shipway.apps.source import parse_all
 from shipway.errors import ArtefactError, UsageError
 
 FLASK = "from flask import Flask\n"
@@ -20,7 +21,8 @@ def chosen(
     files: dict[str, str], wanted: str | None = None, hint: str | None = None, names: tuple[str, ...] = ()
 ) -> str:
     texts = {name: dedent(text) for name, text in files.items()}
-    return choose(find_candidates(texts), texts, wanted, hint, names).target
+    source = parse_all(texts, [*texts, *names])
+    return choose(find_candidates(source), source, wanted, hint, names).app.target
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,31 @@ def test_what_the_dockerfile_starts_is_chosen() -> None:
         assert chosen({"a.py": factory, "b.py": factory}, hint=hint) == "b:make()"
 
 
+def others(files: dict[str, str], **how: str) -> list[str]:
+    source = parse_all(files)
+    return [one.target for one in choose(find_candidates(source), source, **how).others]
+
+
+def test_what_was_chosen_over_is_known() -> None:
+    assert others({"app.py": f"{APP}admin = Flask('x')\n"}) == ["app:admin"]
+    assert others({"app.py": f"{APP}application = Flask('x')\n"}) == ["app:application"]
+    assert others({"app.py": APP, "other.py": APP}) == ["other:app"]
+    assert others({"app.py": APP, "other.py": APP}, wanted="app:app") == []
+    assert others({"app.py": APP, "other.py": APP}, hint="app:app") == []
+    assert others({"app.py": APP, "wsgi.py": "from app import app"}) == []  # the same app
+    assert others({"app.py": APP, "examples/app.py": APP, "test_app.py": APP}) == []
+    assert others({"app.py": APP, "main.py": f"from app import app as inner\n{APP}app.mount('/x', inner)"}) == []
+
+
+def test_an_app_of_a_src_layout_is_chosen_by_the_name_that_its_package_has() -> None:
+    files = {"src/shop/web.py": APP, "src/shop/admin.py": APP}
+    source = parse_all(files, [*files, "pyproject.toml"])
+    candidates = find_candidates(source)
+    for hint in ("shop.web:app", "src.shop.web:app"):
+        assert choose(candidates, source, hint=hint).app.target == "shop.web:app"
+    assert choose(candidates, source, "shop.admin:other").app.target == "shop.admin:other"
+
+
 def test_several_as_likely_are_listed_with_the_way_out() -> None:
     with pytest.raises(UsageError, match=r"2 apps: app:app \(app\.py:2\), main:app \(main\.py:2\)") as raised:
         chosen({"app.py": APP, "main.py": APP})
@@ -68,18 +95,20 @@ def test_what_the_user_names_is_taken_though_the_source_does_not_say_it() -> Non
 
 
 def test_django_is_asked_by_asgi_only_where_it_has_consumers() -> None:
-    files = collect(FOLDERS / "django_project").python()
-    assert choose(find_candidates(files), files).target == "shop.wsgi:application"
+    files = dict(collect(FOLDERS / "django_project").source().texts)
+    assert chosen(files) == "shop.wsgi:application"
     files["polls/consumers.py"] = "from channels.generic.websocket import WebsocketConsumer\n"
-    assert choose(find_candidates(files), files).target == "shop.asgi:application"
+    assert chosen(files) == "shop.asgi:application"
 
 
 @pytest.mark.parametrize(
     ("files", "names", "says", "fix"),
     [
-        ({}, (), "no Python file", "--app"),
-        ({"a.py": "x = 1"}, (), "no app in its 1 Python file: looked for Flask", "--app"),
-        ({}, ("model.joblib",), "a model and no app", "shipway pack FOLDER/model.joblib"),
+        ({}, (), "neither a model (.joblib, .onnx, .pickle, .pkl) nor a web app: no Python file; ", "app.py lies in"),
+        ({}, ("data.csv", "README.md"), "neither a model", "name a model's file"),
+        ({"a.py": "x = 1"}, (), "nor a web app: no app in its 1 Python file; looked for Flask", "--app"),
+        ({}, ("model.joblib",), "a model and no web app", "shipway pack FOLDER/model.joblib"),
+        ({"train.py": "x = 1"}, ("model.onnx",), "a model and no web app", "shipway pack FOLDER/model.onnx"),
         ({"ui.py": "import streamlit as st"}, (), "ui.py is a Streamlit app", "Flask"),
         ({"ui.py": "import gradio"}, (), "ui.py is a Gradio app", "mount_gradio_app"),
         ({"ui.py": "from dash import Dash\napp = Dash('x')"}, (), "Dash app", "server = app.server"),

@@ -19,6 +19,8 @@ def test_a_name_has_one_form(name: str) -> None:
         ("sklearn", "scikit-learn"),
         ("_pytest", "pytest"),  # as what is installed here says
         ("win32api", "pywin32"),  # as the table says
+        ("googleapiclient", "google-api-python-client"),
+        ("bson", "pymongo"),  # there is a bson too, which nobody means
         ("nothing_like_it", "nothing-like-it"),
     ],
 )
@@ -33,6 +35,10 @@ def test_a_module_leads_to_its_distribution(module: str, distribution: str) -> N
         ("tensorflow-gpu", "tensorflow", True),
         ("opencv-contrib-python", "cv2", True),
         ("flask-cors", "flask", True),
+        ("google-cloud-bigquery", "google.cloud.storage", False),
+        ("google", "google.cloud.storage", False),
+        ("protobuf", "google.protobuf", True),
+        ("protobuf", "google.cloud.storage", False),
         ("flask", "flask_cors", False),
         ("flasks", "flask", False),
         ("pandas-stubs", "pandas", False),

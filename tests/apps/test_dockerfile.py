@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes.app_folders import FOLDERS
-from shipway.apps.dockerfile import parse_dockerfile, read_dockerfile
+from shipway.apps.dockerfile import parse_dockerfile, read_dockerfile, started
 
 
 def test_the_tutorials() -> None:
@@ -101,7 +101,22 @@ def test_the_app_that_is_started(line: str, target: str | None) -> None:
 )
 def test_what_is_installed(line: str, installs: tuple[str, ...], files: tuple[str, ...]) -> None:
     facts = read_dockerfile(f"FROM x\n{line}\nUSER 0\n")
-    assert (facts.installs, facts.requirement_files) == (installs, files)
+    assert (tuple(facts.installs), facts.requirement_files) == (installs, files)
+
+
+def test_constraints_of_pip_are_told_and_no_requirements() -> None:
+    facts = read_dockerfile(
+        "FROM x\nRUN pip install -c a.txt -cb.txt --constraint c.txt --constraint=d.txt \\\n  flask\n"
+    )
+    assert facts.constraint_files == ("a.txt", "b.txt", "c.txt", "d.txt")
+    assert facts.installs == {"flask": 2}
+
+
+def test_what_is_started_stands_in_the_dockerfile_or_else_in_the_procfile() -> None:
+    procfile = "release: python manage.py migrate\nweb: gunicorn shop.wsgi:application\n"
+    assert started(read_dockerfile("FROM x\nCMD uvicorn main:app"), procfile) == "main:app"
+    assert started(read_dockerfile("FROM x"), procfile) == "shop.wsgi:application"
+    assert started(read_dockerfile(""), None) is None
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,9 @@ def test_a_wrong_name_of_the_app_is_misuse_and_a_missing_module_of_its_own_is_no
     assert error.fix == "pip install pyyaml, and write pyyaml into requirements.txt"
     write_folder(tmp_path, {"inner/yaml.py": ""})
     assert "it lies in inner/" in explain(inside, TARGET, tmp_path).message
+    assert explain(inside, TARGET, tmp_path).fix.startswith("pack that folder: shipway pack")
+    write_folder(tmp_path, {"requirements.txt": ""})
+    assert explain(inside, TARGET, tmp_path).fix.startswith("pack that folder, with requirements.txt in it: ")
 
 
 @pytest.mark.parametrize(

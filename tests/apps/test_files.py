@@ -153,5 +153,5 @@ def test_a_wrong_folder_or_name_is_misuse(tmp_path: Path) -> None:
 def test_source_is_decoded_as_it_says(tmp_path: Path) -> None:
     latin = "# coding: latin-1\nx = 'é'\n"
     write_folder(tmp_path, {"a.py": latin.encode("latin-1"), "b.py": b"\xff\xfe\0", "c.py": b"\xef\xbb\xbfx = 1\n"})
-    assert collect(tmp_path).python() == {"a.py": latin, "c.py": "x = 1\n"}
+    assert collect(tmp_path).source().texts == {"a.py": latin, "c.py": "x = 1\n"}
     assert collect(tmp_path).text("gone") is None

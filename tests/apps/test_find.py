@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from textwrap import dedent
 
 import pytest
@@ -10,13 +11,18 @@ from hypothesis import strategies as st
 
 from fakes.app_folders import FOLDERS
 from shipway.apps.files import collect
-from shipway.apps.find import find_candidates
+from shipway.apps.find import Candidate, find_candidates
+from shipway.apps.source import parse_all
 from shipway.errors import ArtefactError
+
+
+def candidates(files: Mapping[str, str]) -> tuple[Candidate, ...]:
+    return find_candidates(parse_all(files))
 
 
 def found(text: str, file: str = "app.py", **others: str) -> list[tuple[str, str, str]]:
     files = {file: dedent(text), **{f"{name}.py": dedent(other) for name, other in others.items()}}
-    return [(one.target, one.framework, one.interface) for one in find_candidates(files)]
+    return [(one.target, one.framework, one.interface) for one in candidates(files)]
 
 
 @pytest.mark.parametrize(
@@ -70,9 +76,9 @@ def test_other_names_of_an_app_are_known_to_be_the_same() -> None:
         "wsgi.py": "from pkg import create_app\napplication = create_app()\n",
         "run.py": "from wsgi import application as app\n",
     }
-    candidates = find_candidates(files)
-    assert {one.target for one in candidates} >= {"pkg:create_app()", "wsgi:application", "run:app"}
-    assert {one.origin for one in candidates} == {"pkg.create_app"}
+    found = candidates(files)
+    assert {one.target for one in found} >= {"pkg:create_app()", "wsgi:application", "run:app"}
+    assert {one.origin for one in found} == {"pkg.create_app"}
 
 
 def test_relative_imports_are_followed() -> None:
@@ -80,17 +86,17 @@ def test_relative_imports_are_followed() -> None:
         "pkg/core.py": "from fastapi import FastAPI\napi = FastAPI()",
         "pkg/main.py": "from .core import api as app",
     }
-    assert {one.target for one in find_candidates(files)} == {"pkg.core:api", "pkg.main:app"}
+    assert {one.target for one in candidates(files)} == {"pkg.core:api", "pkg.main:app"}
 
 
 def test_the_evidence_is_the_line_that_makes_it() -> None:
-    (one,) = find_candidates({"a/b.py": "from flask import Flask\n\napp = Flask(__name__)\n"})
+    (one,) = candidates({"a/b.py": "from flask import Flask\n\napp = Flask(__name__)\n"})
     assert (one.where, one.evidence) == ("a/b.py:3", "app = Flask(__name__)")
 
 
 def test_websockets_are_told() -> None:
     for name, expected in (("quart_socket", True), ("fastapi_lifespan", False)):
-        assert [one.websockets for one in find_candidates(collect(FOLDERS / name).python())] == [expected]
+        assert [one.websockets for one in find_candidates(collect(FOLDERS / name).source())] == [expected]
 
 
 @pytest.mark.parametrize(
@@ -103,9 +109,9 @@ def test_websockets_are_told() -> None:
     ],
 )
 def test_debug_modes_are_told_with_their_place(line: str) -> None:
-    (one,) = find_candidates({"app.py": f"from flask import Flask\napp = Flask('x')\n{line}"})
+    (one,) = candidates({"app.py": f"from flask import Flask\napp = Flask('x')\n{line}"})
     assert one.debug == ("app.py:3",)
-    assert find_candidates({"app.py": "from flask import Flask\napp = Flask('x', debug=False)"})[0].debug == ()
+    assert candidates({"app.py": "from flask import Flask\napp = Flask('x', debug=False)"})[0].debug == ()
 
 
 def test_a_syntax_error_is_told_with_its_line() -> None:
@@ -118,7 +124,7 @@ def test_a_syntax_error_is_told_with_its_line() -> None:
 @pytest.mark.parametrize("text", ["\0", "(" * 10_000, "x = " + "-" * 100_000 + "1", "a.py: \udcff"])
 def test_what_no_parser_takes_is_told(text: str) -> None:
     with pytest.raises(ArtefactError, match=r"app\.py:\d+ does not parse"):
-        find_candidates({"app.py": text})
+        candidates({"app.py": text})
 
 
 _WORDS = st.sampled_from(
@@ -150,7 +156,7 @@ _WORDS = st.sampled_from(
 @given(st.lists(_WORDS, max_size=25))
 def test_any_text_is_answered_or_refused(words: list[str]) -> None:
     try:
-        candidates = find_candidates({"app.py": " ".join(words)})
+        found = candidates({"app.py": " ".join(words)})
     except ArtefactError:
         return
-    assert all(one.file == "app.py" and one.line >= 1 for one in candidates)
+    assert all(one.file == "app.py" and one.line >= 1 for one in found)

@@ -28,7 +28,8 @@ def test_the_tutorial_has_exactly_its_warts(
         patch.setattr("sklearn.base.__version__", "1.0.2")  # trained long ago, on another machine
         folder = tutorial(tmp_path)
     write_folder(folder, {".git/HEAD": "ref: refs/heads/main\n"})
-    facts = read_facts(collect(folder), "tutorial")
+    files = collect(folder)
+    facts = read_facts(files, files.source(), "tutorial")
     here = {"flask": "3.1.0", "joblib": "1.4.2", "scikit-learn": "1.6.1"}
     fixed = dataclasses.replace(facts, python="3.11", today=date(2026, 1, 1), installed=here)
     golden("apps/tutorial.txt", findings_text(review(fixed), Output()) + "\n")
@@ -64,6 +65,37 @@ def test_a_secret_file_is_told_beside_all_else_unless_it_is_included(tmp_path: P
         ("no-requirements", "requirements.txt"),
     ]
     assert [one.kind for one in examine(tmp_path, include=[".env"])] == ["no-requirements"]
+
+
+def test_requirements_are_read_wherever_they_lie_and_said_where_they_are_no_text(tmp_path: Path) -> None:
+    write_folder(
+        tmp_path, {"app.py": FLASK, "requirements.txt": "-r deps/web.txt", "deps/web.txt": "flask==3.0.0\nno no"}
+    )
+    (one,) = examine(tmp_path)
+    assert (one.kind, one.where) == ("requirement", "deps/web.txt:2")
+    write_folder(tmp_path, {"requirements.txt": b"fl\xe4sk"})
+    (one,) = examine(tmp_path)
+    assert (one.kind, one.where, one.fix) == ("requirement", "requirements.txt", "save it as UTF-8")
+
+
+def test_a_constraint_that_disagrees_is_an_error_at_the_line_that_it_disagrees_with(tmp_path: Path) -> None:
+    listed = {"requirements.txt": "-c limits.txt\nflask>=3\n", "limits.txt": "flask<3\n"}
+    (one,) = examine(write_folder(tmp_path, {"app.py": FLASK, **listed}))
+    assert (one.kind, one.where) == ("requirement", "requirements.txt:2")
+    assert one.what == "disagrees with limits.txt:1: flask>=3 and flask<3"
+
+
+def test_the_app_that_a_procfile_starts_is_reviewed(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"app.py": FLASK, "main.py": FLASK, "requirements.txt": ""})
+    assert "no-app" in [one.kind for one in examine(tmp_path)]
+    write_folder(tmp_path, {"Procfile": "web: gunicorn main:app\n"})
+    assert "no-app" not in [one.kind for one in examine(tmp_path)]
+
+
+def test_a_constraint_on_what_comes_with_a_requirement_is_held_against_what_is_here(tmp_path: Path) -> None:
+    limits = "werkzeug<1\nnothing-like-it<1\npandas<0.1\n"  # pandas is here, and does not come with flask
+    write_folder(tmp_path, {"app.py": FLASK, "requirements.txt": "flask\n-c limits.txt", "limits.txt": limits})
+    assert [one.where for one in examine(tmp_path) if one.kind == "other-version"] == ["limits.txt:1"]
 
 
 def test_what_is_no_folder_is_misuse(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from fakes.app_folders import copy_app, tutorial, write_folder
-from shipway.apps.dockerfile import DockerfileFacts, read_dockerfile
+from shipway.apps.dockerfile import read_dockerfile
 from shipway.apps.files import collect
 from shipway.apps.pack import AppRequest, Needs, inspect_app, needs_of, taken_over
 from shipway.errors import ArtefactError
@@ -16,8 +17,9 @@ from shipway.spec.app import AppManifest, read_manifest
 WSGI = "def app(environ, start_response):\n    start_response('404 No', [])\n    return [b'']\n"
 
 
-def needs(folder: Path, files: dict[str, str], dockerfile: str = "") -> Needs:
-    return needs_of(collect(write_folder(folder, files)), read_dockerfile(dockerfile))
+def needs(folder: Path, files: Mapping[str, str | bytes], dockerfile: str = "") -> Needs:
+    found = collect(write_folder(folder, files))
+    return needs_of(found, found.source(), read_dockerfile(dockerfile))
 
 
 def test_the_tutorial_is_packed_as_it_stands(tmp_path: Path) -> None:
@@ -32,6 +34,7 @@ def test_the_tutorial_is_packed_as_it_stands(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert read_manifest(manifest.to_json()) == manifest
     assert any("app.py:16" in note for note in packed.notes if "debug" in note)
+    assert packed.findings == ()
     assert said[0] == "found app:app (app.py:4): app = Flask(__name__)"
 
 
@@ -97,11 +100,98 @@ def test_requirements_come_from_the_file_the_dockerfile_or_the_imports(tmp_path:
 
 
 def test_requirements_of_powershell_are_read_and_those_that_are_no_text_refused(tmp_path: Path) -> None:
-    write_folder(tmp_path, {"app.py": WSGI, "requirements.txt": "flask==3.1.0\r\n".encode("utf-16")})
-    assert needs_of(collect(tmp_path), DockerfileFacts()).requirements == ("flask==3.1.0",)
-    write_folder(tmp_path, {"requirements.txt": b"fl\xe4sk"})
+    listed: dict[str, str | bytes] = {"app.py": WSGI, "requirements.txt": "flask==3.1.0\r\n".encode("utf-16")}
+    assert needs(tmp_path, listed).requirements == ("flask==3.1.0",)
     with pytest.raises(ArtefactError, match="no text in UTF-8"):
-        needs_of(collect(tmp_path), DockerfileFacts())
+        needs(tmp_path, {"requirements.txt": b"fl\xe4sk"})
+
+
+def test_constraints_go_beside_the_requirements_and_the_file_that_was_read_is_said(tmp_path: Path) -> None:
+    files = {"requirements.txt": "flask\n-c limits.txt", "limits.txt": "werkzeug<1\nnever<2", "app.py": "import flask"}
+    found = needs(tmp_path / "a", files)
+    assert (found.requirements, found.constraints) == (("flask",), ("never<2", "werkzeug<1"))
+    assert "werkzeug" not in found.versions
+    assert not any("those of" in note for note in found.notes)
+    assert any(
+        note.startswith("tried here with other versions than its image has: werkzeug<1 (") for note in found.notes
+    )
+    project = needs(tmp_path / "b", {"pyproject.toml": "[project]\ndependencies = ['flask>=3']\n"})
+    assert project.requirements == ("flask>=3",)
+    assert "requirements are those of pyproject.toml: flask>=3" in project.notes
+
+
+def test_what_brings_an_import_is_not_guessed_where_it_is_not_known(tmp_path: Path) -> None:
+    found = needs(tmp_path, {"app.py": "import google.nowhere\nfrom google.cloud import storage"})
+    assert found.requirements == ("google-cloud-storage",)
+    assert any(note.startswith("app.py:1 imports google.nowhere, ") and "name it in" in note for note in found.notes)
+
+
+def test_an_installed_projects_packages_are_found_below_src(tmp_path: Path) -> None:
+    app = "from shop.answer import BODY\n" + WSGI.replace("b''", "BODY")
+    files = {
+        "src/shop/__init__.py": "",
+        "src/shop/web.py": app,
+        "src/shop/answer.py": "BODY = open('body.txt', 'rb').read()",
+    }
+    project = "[project]\nname = 'shop'\nversion = '1'\n"
+    manifest = inspect_app(
+        AppRequest(write_folder(tmp_path, {**files, "pyproject.toml": project, "body.txt": "x"}))
+    ).manifest
+    assert (manifest.target, manifest.import_root) == ("shop.web:app", "src")
+    assert "artefact/src/shop/web.py" in [file.path for file in manifest.files]
+
+
+def test_a_module_that_lies_in_a_folder_says_to_pack_that_folder(tmp_path: Path) -> None:
+    write_folder(tmp_path / "shop", {"src/app.py": f"import help_me\n{WSGI}", "src/help_me.py": ""})
+    with pytest.raises(ArtefactError) as raised:
+        inspect_app(AppRequest(tmp_path / "shop"))
+    assert "shipway pack shop/src" in raised.value.fix
+
+
+def test_an_app_that_was_not_chosen_is_said(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"app.py": WSGI + WSGI.replace("def app", "def admin")})
+    packed = inspect_app(AppRequest(tmp_path))
+    assert packed.manifest.target == "app:app"
+    assert "app.py:4 has another app, admin; to take it instead: --app app:admin" in packed.notes
+    assert not any("--app" in note for note in inspect_app(AppRequest(tmp_path, "app:app")).notes)
+
+
+FLASK = """\
+from flask import Flask, request
+app = Flask(__name__)
+@app.post('/price/<int:number>')
+def price(number):
+    if number:
+        return 'no such house', 404
+    return {'price': request.get_json()}
+@app.get('/')
+def home():
+    return 'hello', 410
+"""
+
+
+@pytest.mark.parametrize(
+    ("sample", "says", "fix"),
+    [
+        ('{"path": "/prices", "json": 1}', "POST /prices is answered with 404: the app has", '"/price/<int:number>"'),
+        ('{"path": "/price/1", "json": 1}', "404 by the route /price/<int:number> (app.py:3): no such", "keep it"),
+        ('{"path": "/price/0"}', "GET /price/0 is answered with 405: the app answers POST there", '"method": "POST"'),
+        ('{"path": "/price/0", "body": "x"}', "with 415: the app asks for a Content-Type", '"json"'),
+        ('{"path": "/price/0", "body": "x", "headers": {"Content-Type": "a/b"}}', "415: the app takes no a/b", "json"),
+        ('{"path": "/"}', "GET / is answered with 410: hello", "keep it"),
+    ],
+)  # fmt: skip
+def test_a_sample_that_the_app_refuses_is_said_with_what_it_takes(
+    tmp_path: Path, sample: str, says: str, fix: str
+) -> None:
+    folder = write_folder(tmp_path / "app", {"app.py": FLASK})
+    file = write_folder(tmp_path, {"request.json": sample}) / "request.json"
+    packed = inspect_app(AppRequest(folder, sample=file))
+    (one,) = packed.findings
+    assert not any("sample" in note for note in packed.notes)  # one word is enough
+    assert (one.kind, one.where, one.severity) == ("sample-refused", "request.json", "warning")
+    assert says in one.what
+    assert fix in one.fix
 
 
 def test_a_slip_of_the_pen_is_refused_with_the_name_that_was_meant(tmp_path: Path) -> None:
@@ -110,8 +200,8 @@ def test_a_slip_of_the_pen_is_refused_with_the_name_that_was_meant(tmp_path: Pat
 
 
 def test_an_empty_folder_has_no_facts(tmp_path: Path) -> None:
-    assert needs_of(collect(tmp_path), DockerfileFacts()) == Needs((), {}, ())
-    with pytest.raises(ArtefactError, match="no Python file"):
+    assert needs(tmp_path, {}) == Needs((), (), {}, ())
+    with pytest.raises(ArtefactError, match=r"neither a model .* nor a web app: no Python file"):
         inspect_app(AppRequest(tmp_path))
 
 

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shipway.apps.requirements import Requirements, installed_versions, misspelt, read_requirements
+from shipway.apps.dockerfile import DockerfileFacts, read_dockerfile
+from shipway.apps.requirements import Requirements, misspelt, read_requirements
 from shipway.errors import ArtefactError
+
+PROD = DockerfileFacts(requirement_files=("prod.txt",))
 
 
 def read(text: str, **others: str) -> Requirements:
@@ -42,7 +45,8 @@ def test_files_include_each_other() -> None:
         "limits.txt": "joblib<2\nnever==1",
     }
     found = read_requirements(files)
-    assert found.texts == ("flask", "joblib", "joblib<2", "numpy")
+    assert found.texts == ("flask", "joblib", "numpy")
+    assert found.limits == ("joblib<2", "never==1")
     assert found.files == ("requirements.txt", "more/base.txt", "more/last.txt", "limits.txt")
     assert [one.where for one in found.listed] == ["more/last.txt:1", "more/base.txt:3", "requirements.txt:3"]
 
@@ -70,7 +74,6 @@ def test_an_index_is_not_taken_over_and_that_is_said() -> None:
         ("a-1.0-py3-none-any.whl", "a path"),
         ("-e .", "an editable"),
         ("--editable=git+https://example.com/a.git", "an editable"),
-        ("-r https://example.com/r.txt", "a file from the network"),
         ("-r gone.txt", "gone.txt, which is not in the folder"),
         ("-r ../../etc/passwd", "which is not in the folder"),
         ("flask==", "no requirement"),
@@ -101,6 +104,13 @@ def test_the_version_that_an_archive_is_of_is_what_to_write(line: str, pin: str)
     assert f"({pin})" in raised.value.fix
 
 
+@pytest.mark.parametrize("option", ["-r", "-c ", "--constraint="])
+def test_a_file_of_the_network_is_to_be_saved_in_the_folder(option: str) -> None:
+    with pytest.raises(ArtefactError, match=r"requirements.txt:1 includes https://example.com/r.txt, ") as raised:
+        read(f"{option}https://example.com/r.txt")
+    assert raised.value.fix == "save it in the folder, and name that file on line 1 of requirements.txt"
+
+
 def test_two_lines_that_disagree_are_both_named() -> None:
     with pytest.raises(
         ArtefactError, match=r"requirements.txt:1 and requirements.txt:3 disagree: flask==2.0 and Flask>=3"
@@ -109,6 +119,48 @@ def test_two_lines_that_disagree_are_both_named() -> None:
     with pytest.raises(ArtefactError, match=r"requirements.txt:1 and limits.txt:1 disagree"):
         read("flask==2.0\n-c limits.txt", limits="flask<2")
     assert read("a==1; python_version<'3'\na==2; python_version>='3'").listed
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "meet"),
+    [
+        (">=3", "<3", False), (">=3", "<=3", True), (">3", "<=3", False), (">3,<4", "!=3.5", True),
+        ("~=1.4", "<1.4", False), ("~=1.4", ">=1.9", True), ("==1.*", "!=1.0", True), (">=1", "!=1.*", True),
+        ("<1", ">=1.0.dev1", False),  # PEP 440: no pre-release of 1 is below 1
+        ("<2", "", True), ("===odd", ">1", True), ("==1!1.0", ">=2", True), ("==1!1.*", "<1", False),
+    ],
+)  # fmt: skip
+def test_a_constraint_disagrees_where_no_version_satisfies_both(one: str, other: str, meet: bool) -> None:
+    for first, second in ((one, other), (other, one)):
+        if meet:
+            assert read(f"a{first}\n-c limits.txt", limits=f"a{second}").limits
+        else:
+            with pytest.raises(ArtefactError, match=r"requirements.txt:1 and limits.txt:1 disagree: a.* and a"):
+                read(f"a{first}\n-c limits.txt", limits=f"a{second}")
+
+
+def test_a_file_may_be_requirements_and_constraints() -> None:
+    found = read("-c both.txt\n-r both.txt", both="flask==3.1.0")
+    assert (found.texts, found.limits, found.files) == (
+        ("flask==3.1.0",),
+        ("flask==3.1.0",),
+        ("requirements.txt", "both.txt"),
+    )
+
+
+def test_what_a_constraint_pins_is_not_loose() -> None:
+    found = read("flask\njoblib\n-c limits.txt", limits="flask==3.1.0\njoblib<2")
+    assert [one.name for one in found.loose] == ["joblib"]
+
+
+def test_the_dockerfile_says_from_where_and_within_what() -> None:
+    files = {"base.txt": "flask", "more.txt": "joblib", "requirements.txt": "bottle", "limits.txt": "werkzeug<4"}
+    docker = read_dockerfile("FROM x\nRUN pip install -r /tmp/base.txt -r ./more.txt --constraint=limits.txt gunicorn")
+    found = read_requirements(files, docker)
+    assert (found.texts, found.limits) == (("flask", "joblib"), ("werkzeug<4",))
+    by_name = read_requirements({}, docker)
+    assert [(one.text, one.where) for one in by_name.listed] == [("gunicorn", "Dockerfile:2")]
+    assert by_name.files == ("Dockerfile",)
 
 
 def test_pyproject_is_read_where_there_is_no_other() -> None:
@@ -126,17 +178,8 @@ def test_pyproject_is_read_where_there_is_no_other() -> None:
 
 
 def test_the_file_that_is_named_comes_first() -> None:
-    assert read_requirements({"requirements.txt": "a", "prod.txt": "b"}, "prod.txt").texts == ("b",)
+    assert read_requirements({"requirements.txt": "a", "prod.txt": "b"}, PROD).texts == ("b",)
     assert read_requirements({"requirements/prod.txt": "b"}).texts == ("b",)
-
-
-def test_versions_are_those_installed_with_all_that_they_need() -> None:
-    found = installed_versions(["pytest>=7", "nothing-like-it", "numpy<0"])
-    assert {"pytest", "pluggy", "iniconfig"} <= found.keys()
-    assert not {"nothing-like-it", "numpy"} & found.keys()
-    assert installed_versions(["pytest; python_version < '3'"]) == {}
-    assert "python-dotenv" not in installed_versions(["uvicorn"])
-    assert "python-dotenv" in installed_versions(["uvicorn[standard]"])
 
 
 @pytest.mark.parametrize(

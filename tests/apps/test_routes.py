@@ -6,7 +6,8 @@ from textwrap import dedent
 
 import pytest
 
-from shipway.apps.routes import WEBSOCKET, find_routes
+from shipway.apps.routes import WEBSOCKET, routes_of
+from shipway.apps.source import parse_all
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ from shipway.apps.routes import WEBSOCKET, find_routes
     ],
 )
 def test_a_route_is_found_in_every_form(text: str, path: str, methods: tuple[str, ...], function: str) -> None:
-    (route,) = find_routes({"app.py": text})
+    (route,) = routes_of(parse_all({"app.py": text}).modules)
     assert (route.path, route.methods, route.function) == (path, methods, function)
 
 
@@ -47,7 +48,7 @@ def test_a_route_is_found_in_every_form(text: str, path: str, methods: tuple[str
     ],
 )
 def test_what_asks_a_path_or_has_none_in_letters_is_no_route(text: str) -> None:
-    assert find_routes({"app.py": text}) == ()
+    assert routes_of(parse_all({"app.py": text}).modules) == ()
 
 
 def test_routes_come_in_the_order_of_file_and_line() -> None:
@@ -58,7 +59,7 @@ def test_routes_come_in_the_order_of_file_and_line() -> None:
         @app.get('/a')
         def a(): ...
         """)
-    routes = find_routes({"z.py": text, "a.py": text})
+    routes = routes_of(parse_all({"z.py": text, "a.py": text}).modules)
     assert [(route.file, route.line, route.path) for route in routes] == [
         ("a.py", 2, "/b"), ("a.py", 5, "/a"), ("z.py", 2, "/b"), ("z.py", 5, "/a"),
     ]  # fmt: skip

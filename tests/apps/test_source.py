@@ -94,10 +94,32 @@ def test_the_guard_of_main_is_known(test: str, expected: bool) -> None:
 
 
 def test_what_does_not_parse_is_told_aside() -> None:
-    modules, unreadable = parse_all({"b.py": "x = (", "a.py": "", "c.txt": "(", "d.py": "\0"})
-    assert [one.file for one in modules] == ["a.py"]
-    assert [(one.file, one.line) for one in unreadable] == [("b.py", 1), ("d.py", 1)]
-    assert all(one.why for one in unreadable)
+    source = parse_all({"b.py": "x = (", "a.py": "", "c.txt": "(", "d.py": "\0"})
+    assert [one.file for one in source.modules] == ["a.py"]
+    assert [(one.file, one.line) for one in source.unreadable] == [("b.py", 1), ("d.py", 1)]
+    assert all(one.why for one in source.unreadable)
+    assert [*source.texts] == ["a.py", "b.py", "d.py"]
+
+
+def test_modules_of_a_src_layout_are_named_as_an_installed_project_has_them() -> None:
+    files = {"src/shop/__init__.py": "", "src/shop/app.py": "from .price import ask", "tests/test_x.py": "import shop"}
+    source = parse_all(files, [*files, "pyproject.toml"])
+    assert source.root == "src"
+    assert [one.name for one in source.modules] == ["shop", "shop.app", "tests.test_x"]
+    assert source.modules[1].names == {"ask": "shop.price.ask"}
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        ({"src/shop/app.py": ""}, ()),  # no project's file
+        ({"src/app.py": ""}, ("pyproject.toml",)),  # no package
+        ({"src/shop/app.py": "", "src/__init__.py": ""}, ("pyproject.toml",)),  # src is the package
+        ({"src/shop/app.py": "", "main.py": "from src.shop import app"}, ("setup.py",)),
+    ],
+)
+def test_other_folders_called_src_are_folders(files: dict[str, str], names: tuple[str, ...]) -> None:
+    assert parse_all(files, [*files, *names]).root == ""
 
 
 def test_a_text_is_one_line_and_short() -> None:

@@ -37,6 +37,40 @@ def test_the_tutorial_as_it_stands_is_refused_with_its_sample_and_packed_with_a_
     assert "meta is no key" in ran.err  # broken manifests hinder nothing: Shipway writes its own
 
 
+def test_a_sample_that_is_refused_is_packed_with_a_warning_that_says_what_the_app_takes(shell: Shell) -> None:
+    copy_app("bottle_app", shell.folder)
+    shell.write("request.json", '{"path": "/doubled", "json": {"number": 2}}')
+    ran = shell("pack", "bottle_app", "--name", "b", "--sample", "request.json")
+    assert ran.code == 0, ran.err
+    assert "request.json: POST /doubled is answered with 404: the app has POST /double" in ran.err
+    assert 'fix: write "path": "/double" into the sample' in ran.err
+
+
+def test_apps_that_were_not_chosen_are_in_the_report(shell: Shell) -> None:
+    bare = "def {}(environ, start_response):\n    start_response('200 OK', [])\n    return [b'']\n"
+    write_folder(shell.folder / "two", {"app.py": bare.format("app") + bare.format("admin")})
+    ran = shell("pack", "two", "--name", "two", "--json")
+    assert ran.facts["app"] == "app:app"
+    assert any("--app app:admin" in note for note in ran.facts["notes"])
+
+
+@pytest.mark.parametrize("files", [{}, {"README.md": "# hello"}, {"data/train.csv": "a,b"}])
+def test_a_folder_with_neither_a_model_nor_an_app_is_told_so(shell: Shell, files: dict[str, str]) -> None:
+    write_folder(shell.folder / "empty", files).mkdir(exist_ok=True)
+    said = shell("pack", "empty", "--name", "e").refusal(1)
+    assert "neither a model (.joblib, .onnx, .pickle, .pkl) nor a web app: no Python file; looked for Flask" in said
+    assert "name a model's file, or the folder that app.py lies in" in said
+    assert "neither a model" in shell("serve", "./empty").refusal(1)
+
+
+def test_an_installed_projects_folder_is_packed_and_its_import_root_shown(shell: Shell) -> None:
+    app = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'']\n"
+    write_folder(shell.folder / "shop", {"pyproject.toml": "[project]\nname = 'shop'\n", "src/shop/web.py": app})
+    facts = shell("pack", "shop", "--name", "shop", "--json").facts
+    assert (facts["app"], facts["import_root"]) == ("shop.web:app", "src")
+    assert "import root" in shell("show", "shop").out
+
+
 def test_render_takes_an_app(shell: Shell) -> None:
     write_folder(shell.folder / "app", {
         "app.py": "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'']\n",
@@ -50,7 +84,7 @@ def test_render_takes_an_app(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("pack", "app", "--name", "a", "--target", "y"), "--target means nothing to an app"),
+        (("pack", "app", "--name", "a", "--target", "y"), "--target means nothing to a web app"),
         (("pack", "app", "--name", "a", "--app", "nowhere:app"), "nowhere"),
         (("predict", "bare", "--data", "-", "--format", "json"), "shipway serve bare:1"),
         (("serve", "bare", "bare"), "one app"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 
 from fakes.shell import Shell
 
@@ -14,7 +15,7 @@ GOOD = APP.format("'yes'")
 def write(shell: Shell, source: str, name: str = "app.py") -> None:
     (shell.folder / "shop").mkdir()
     shell.write(f"shop/{name}", source)
-    shell.write("shop/requirements.txt", "flask==3.0.0\n")
+    shell.write("shop/requirements.txt", f"flask=={metadata.version('flask')}\n")
 
 
 def test_it_fails_with_the_first_error_and_lists_all(shell: Shell) -> None:

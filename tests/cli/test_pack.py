@@ -76,7 +76,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: path.write_bytes(_of_another_version(pickle.dumps(_model(), protocol=4))),
         "pip install scikit-learn==0.9.9",
     ),
-    "folder": (lambda path: path.mkdir(), "a folder that holds no model"),
+    "folder": (lambda path: path.mkdir(), "neither a model"),
     "pipe": (lambda path: os.mkfifo(path), "neither a file nor a folder"),
 }
 

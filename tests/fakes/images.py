@@ -113,10 +113,12 @@ def make_app_bundle(
     name: str = "tutorial",
     requirements: tuple[str, ...] = ("flask",),
     source: bytes = b"app = None\n",
+    others: Mapping[str, str] | None = None,
     **fields: Any,
 ) -> Bundle:
-    """Gives a bundle of an app in a store of its own; its app is none."""
+    """Gives a bundle of an app in a store of its own; its app is none. `others` are more of its files."""
     texts = {"app.py": source, "requirements.txt": "".join(f"{text}\n" for text in requirements).encode()}
+    texts |= {path: text.encode() for path, text in (others or {}).items()}
     files: dict[str, Path | bytes] = {f"artefact/{path}": data for path, data in texts.items()}
     listed = tuple(
         File(f"artefact/{path}", "artefact", sha256_bytes(data), len(data)) for path, data in sorted(texts.items())

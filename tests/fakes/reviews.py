@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from textwrap import dedent
 from typing import Any
 
+from shipway.apps.dockerfile import DOCKERFILE, DockerfileFacts, read_dockerfile, started
 from shipway.apps.findings import Finding, FolderFacts, Severity, review
+from shipway.apps.requirements import Requirements, read_requirements
+from shipway.apps.review.requirements import refusal
+from shipway.apps.source import parse_all
+from shipway.errors import ArtefactError
 
 TODAY = date(2026, 1, 1)
 INSTALLED = {"flask": "3.1.0", "joblib": "1.4.2", "pandas": "2.2.3", "scikit-learn": "1.6.1"}
@@ -25,7 +31,25 @@ def facts_of(files: Mapping[str, str], **known: Any) -> FolderFacts:
     """
     texts = {path: dedent(text) for path, text in files.items()}
     paths = frozenset({*texts, *known.pop("present", ())})
-    return FolderFacts("shop", paths, texts, "3.11", TODAY, **{"installed": INSTALLED, **known})
+    docker = read_dockerfile(texts[DOCKERFILE]) if DOCKERFILE in texts else None
+    requirements, refused = Requirements(), tuple[Finding, ...]()
+    try:
+        requirements = read_requirements(texts, docker)
+    except ArtefactError as error:
+        refused = (refusal(error),)
+    facts = FolderFacts(
+        "shop",
+        paths,
+        parse_all(texts, paths),
+        "3.11",
+        TODAY,
+        {path: text for path, text in texts.items() if path.endswith(".yaml")},
+        docker,
+        requirements,
+        refused,
+        started(docker or DockerfileFacts(), texts.get("Procfile")),
+    )
+    return dataclasses.replace(facts, **{"installed": INSTALLED, **known})
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,44 @@ def test_the_source_is_asked_for_only_of_what_has_no_wheel(tmp_path: Path) -> No
     assert asked[1][asked[1].index("--no-binary") + 1] == "x"
 
 
+def test_constraints_reach_uv_and_another_constraint_is_another_question(tmp_path: Path) -> None:
+    read: list[str] = []
+
+    def uv(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+        read.append(Path(command[command.index("--constraint") + 1]).read_text())
+        return subprocess.CompletedProcess(command, 0, text_of().encode(), b"")
+
+    for limit in ("numpy<2", "numpy<3", "numpy<2"):
+        resolve(Needs(("x",), constraints=(limit,), sources=True), AMD64, Cache(tmp_path), "", uv)
+    assert read == ["numpy<2\n", "numpy<3\n"]
+
+
+def test_a_constraint_of_an_app_goes_into_its_needs_with_its_line(tmp_path: Path) -> None:
+    bundle = make_app_bundle(
+        tmp_path, requirements=("flask",), constraints=("werkzeug<3",),
+        others={"requirements.txt": "flask\n-c limits.txt\n", "limits.txt": "# old\nwerkzeug<3\n"},
+    )  # fmt: skip
+    needs = needs_of(bundle)
+    assert needs.constraints == ("werkzeug<3",)
+    assert needs.where == {"flask": "requirements.txt:1", "werkzeug<3": "limits.txt:2"}
+
+
+def test_a_constraint_that_cannot_be_kept_is_named_with_its_line(tmp_path: Path) -> None:
+    # As uv 0.13 says it of flask==3.1.0 and the constraint werkzeug<3.1.
+    words = (
+        "Because flask==3.1.0 depends on werkzeug>=3.1 and flask==3.1.0 depends on werkzeug<3.1, we can conclude that"
+        " flask==3.1.0 cannot be used. And because numpy>=1 and werkzeug<3.1, we can conclude nothing"
+        " more. And because you require flask==3.1.0, we can conclude that your requirements are unsatisfiable."
+    )
+    where = {"flask==3.1.0": "requirements.txt:1", "werkzeug<3.1": "limits.txt:1"}
+    needs = Needs(("flask==3.1.0", "numpy"), constraints=("werkzeug<3.1",), where=where, sources=True)
+    with pytest.raises(ArtefactError) as caught:
+        resolve(needs, AMD64, Cache(tmp_path), "", says(words))
+    assert caught.value.message == (
+        "requirements.txt:1 (flask==3.1.0) and limits.txt:1 (werkzeug<3.1) disagree: flask==3.1.0 needs werkzeug>=3.1"
+    )
+
+
 def test_what_has_neither_wheel_nor_source_is_said_to(tmp_path: Path) -> None:
     words = "Because flaks==2.4.0 has no wheels with a matching Python ABI tag, your requirements are unsatisfiable."
     with pytest.raises(ArtefactError, match=r"requirements.txt:3 .*no wheel for Python 3.11 .*no source"):

@@ -316,7 +316,7 @@ def main(file: str) -> None:
     _watch_time(request["seconds"], request["trace"])
     ask = _beside("ask")
     os.environ.update(request["environment"])
-    sys.path.insert(0, folder)
+    sys.path[:0] = [folder, *([str(Path(folder, request["root"]))] if request["root"] else [])]
     sys.argv[:] = [request["module"]]
     watch, caught = Watch(folder), Caught(folder)
     sys.addaudithook(watch)

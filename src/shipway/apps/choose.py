@@ -6,14 +6,15 @@ import ast
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from shipway.apps.find import Candidate
-from shipway.apps.source import Module, module_name, parse_all
+from shipway.apps.source import Module, Source, module_name
 from shipway.apps.target import Target
 from shipway.errors import ArtefactError, UsageError
 
-__all__ = ["choose"]
+__all__ = ["Choice", "choose"]
 
 _OBJECTS = ("app", "application")
 _ENTRIES = ("wsgi", "asgi", "main", "app", "application", "server")
@@ -30,20 +31,34 @@ _OTHERS: Mapping[str, tuple[str, str]] = {
     "bottle": ("a Bottle app without a name", "add app = bottle.default_app() at the end of its file"),
 }  # fmt: skip
 _LOOKED_FOR = "Flask, FastAPI, Starlette, Django, Quart, Bottle or a bare WSGI or ASGI callable"
+_ASIDE_RANK = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The app to serve, and what it was chosen over.
+
+    Attributes:
+        app: it.
+        others: apps that its name or its file's place spoke for less, and nothing else against.
+    """
+
+    app: Candidate
+    others: tuple[Candidate, ...] = ()
 
 
 def choose(
     candidates: Sequence[Candidate],
-    files: Mapping[str, str],
+    source: Source,
     wanted: str | None = None,
     hint: str | None = None,
     names: Iterable[str] = (),
-) -> Candidate:
+) -> Choice:
     """Chooses the one to serve.
 
     Args:
         candidates: from `find_candidates`.
-        files: the Python files that they were found in.
+        source: that they were found in.
         wanted: `module:object` that the user named.
         hint: `module:object` that the folder's Dockerfile or Procfile starts; of a factory with or without `()`, for
             `uvicorn --factory` and `FLASK_APP` name it without.
@@ -54,13 +69,14 @@ def choose(
         ArtefactError: there is none.
     """
     if wanted is not None:
-        return _named(candidates, files, Target.parse(wanted))
+        return Choice(_named(candidates, source, Target.parse(wanted)))
     if not candidates:
-        raise _nothing(files, names)
-    hinted = next((one for one in candidates if one.target in (hint, f"{hint}()")), None)
+        raise _nothing(source, names)
+    started = hint.removeprefix(f"{source.root}.") if hint and source.root else hint
+    hinted = next((one for one in candidates if one.target in (started, f"{started}()")), None)
     if hinted is not None:
-        return hinted
-    modules = {module.file: module for module in parse_all(files)[0]}
+        return Choice(hinted)
+    modules = {module.file: module for module in source.modules}
     groups: dict[str, list[Candidate]] = {}
     for one in candidates:
         groups.setdefault(one.origin, []).append(one)
@@ -69,17 +85,20 @@ def choose(
     best = [_best(group, modules) for group in whole]
     rank = min(_rank(one) for one in best)
     likely = [one for one in best if _rank(one) == rank]
+    if len({one.file for one in likely}) == 1:
+        likely = [one for one in likely if one.object == _OBJECTS[0]] or likely
     if len(likely) > 1:
         listed = ", ".join(f"{one.target} ({one.where})" for one in likely)
         raise UsageError(f"the folder has {len(likely)} apps: {listed}", fix=f"say which: --app {likely[0].target}")
-    return likely[0]
+    chosen = likely[0]
+    return Choice(chosen, tuple(one for one in best if one is not chosen and _rank(one)[0] != _ASIDE_RANK))
 
 
-def _named(candidates: Sequence[Candidate], files: Mapping[str, str], target: Target) -> Candidate:
+def _named(candidates: Sequence[Candidate], source: Source, target: Target) -> Candidate:
     for one in candidates:
         if one.target == str(target):
             return one
-    modules = {module_name(file): file for file in files}
+    modules = {module_name(file, source.root): file for file in source.texts}
     file = modules.get(target.module)
     if file is None:
         close = difflib.get_close_matches(target.module, modules, 1)
@@ -97,7 +116,7 @@ def _named(candidates: Sequence[Candidate], files: Mapping[str, str], target: Ta
 
 
 def _parts(groups: Mapping[str, list[Candidate]], modules: Mapping[str, Module]) -> Iterator[str]:
-    """Gives the apps that another app mounts, or whose file another app's file imports."""
+    """Gives the apps that another app mounts."""
     for origin, group in groups.items():
         own = {_full(one) for one in group}
         for other, rest in groups.items():
@@ -133,7 +152,7 @@ def _rank(one: Candidate) -> tuple[int, int]:
     path = PurePosixPath(one.file)
     conventional = path.stem in (*_ENTRIES, "__init__")
     if _ASIDE & set(path.parts[:-1]) or path.stem.startswith("test_") or path.stem == "conftest":
-        place = 9
+        place = _ASIDE_RANK
     elif conventional and len(path.parts) == 1:
         place = 0
     elif conventional and len(path.parts) == 2:
@@ -153,29 +172,35 @@ def _full(one: Candidate) -> str:
     return f"{one.module}.{one.object.removesuffix('()')}"
 
 
-def _nothing(files: Mapping[str, str], names: Iterable[str]) -> ArtefactError:
+def _nothing(source: Source, names: Iterable[str]) -> ArtefactError:
     """Gives the error of a folder without an app: with what it is instead, where that can be seen."""
-    modules, _ = parse_all(files)
-    imported = {name.split(".")[0] for module in modules for name in module.names.values()}
+    modules = source.modules
+    imported = {name.split(".")[0]: module.file for module in reversed(modules) for name in module.names.values()}
     for package, (what, fix) in _OTHERS.items():
         if package in imported:
-            where = next(one.file for one in modules if package in {name.split(".")[0] for name in one.names.values()})
-            return ArtefactError(f"{where} is {what}", fix=fix)
+            return ArtefactError(f"{imported[package]} is {what}", fix=fix)
     made = next((found for module in modules for found in _told(module)), None)
     if made is not None:
         return made
-    models = [name for name in names if PurePosixPath(name).suffix in _MODELS]
-    if models and not files:
-        return ArtefactError("the folder holds a model and no app", fix=f"shipway pack FOLDER/{models[0]} --name NAME")
-    if "manage.py" in files:
-        settings = re.search(r"DJANGO_SETTINGS_MODULE\W+([\w.]+)", files["manage.py"])
+    if "manage.py" in source.texts:
+        settings = re.search(r"DJANGO_SETTINGS_MODULE\W+([\w.]+)", source.texts["manage.py"])
         package = settings[1].split(".")[0] if settings else "PROJECT"
         return ArtefactError(
             f"the Django project has no {package}/wsgi.py",
             fix=f"write {package}/wsgi.py with application = django.core.wsgi.get_wsgi_application()",
         )
-    where = f"no app in its {len(files)} Python file{'s' if len(files) > 1 else ''}" if files else "no Python file"
-    return ArtefactError(f"the folder has {where}: looked for {_LOOKED_FOR}", fix="name it: --app module:object")
+    count = len(source.texts)
+    where = f"no app in its {count} Python file{'s' if count > 1 else ''}" if count else "no Python file"
+    looked = f"{where}; looked for {_LOOKED_FOR}"
+    models = sorted(name for name in names if PurePosixPath(name).suffix in _MODELS)
+    if models:
+        fix = f"shipway pack FOLDER/{models[0]} --name NAME"
+        return ArtefactError(f"the folder holds a model and no web app: {looked}", fix=fix)
+    return ArtefactError(
+        f"the folder holds neither a model ({', '.join(sorted(_MODELS))}) nor a web app: {looked}",
+        fix="name a model's file, or the folder that app.py lies in"
+        + (", or the app itself: --app module:object" if count else ""),
+    )
 
 
 def _told(module: Module) -> Iterator[ArtefactError]:

@@ -18,6 +18,7 @@ import msgspec
 
 from shipway.apps import child
 from shipway.apps.explain import Failure, explain, stopped
+from shipway.apps.routes import Route
 from shipway.apps.target import Target
 from shipway.errors import ArtefactError
 from shipway.spec.app import Interface, SampleRequest
@@ -68,6 +69,7 @@ class Confirmed:
     Attributes:
         interface: how the object is called.
         framework: as `Candidate.framework` has it.
+        routes: the app's own table of them, those of its framework aside; empty where it has none to be read.
         owns: paths of the server's own that the app answers itself, sorted.
         answer: to the sample request; None where there was none.
         opened: files of the folder that were read, relative and POSIX, sorted.
@@ -76,6 +78,7 @@ class Confirmed:
 
     interface: Interface
     framework: str
+    routes: tuple[Route, ...] = ()
     owns: tuple[str, ...] = ()
     answer: Answer | None = None
     opened: tuple[str, ...] = ()
@@ -96,6 +99,7 @@ class _Found(msgspec.Struct, frozen=True):
     error: Failure | None = None
     interface: Interface | None = None
     framework: str = "callable"
+    routes: tuple[Route, ...] = ()
     owns: tuple[str, ...] = ()
     answer: _Answered | None = None
     opened: tuple[str, ...] = ()
@@ -123,6 +127,7 @@ def confirm(
     folder: Path,
     target: str,
     *,
+    root: str = "",
     python: str = sys.executable,
     seconds: float = 60.0,
     sample: SampleRequest | None = None,
@@ -133,6 +138,7 @@ def confirm(
     Args:
         folder: the app's; the child's working folder.
         target: `module:object`.
+        root: folder in it that is on Python's path too; empty for none.
         python: the interpreter.
         seconds: limit of all of it, of the wall clock.
         sample: a request; its path may be empty for the only route that takes its method.
@@ -143,27 +149,28 @@ def confirm(
             the sample; with file and line, and the mend where one is known.
         UsageError: `target` is none, or the sample does not say which of several routes it is for.
     """
-    root, parsed = folder.resolve(), Target.parse(target)
+    home, parsed = folder.resolve(), Target.parse(target)
     with tempfile.TemporaryDirectory(prefix="shipway-app-", ignore_cleanup_errors=True) as scratch:
         request = {
-            "folder": str(root), "module": parsed.module, "path": parsed.path, "factory": parsed.factory,
+            "folder": str(home), "root": root, "module": parsed.module, "path": parsed.path, "factory": parsed.factory,
             "environment": dict(environment or {}), "own": sorted(OPERATIONS), "seconds": seconds,
             "sample": None if sample is None else msgspec.to_builtins(sample),
             "result": f"{scratch}/result.json", "trace": f"{scratch}/trace",
         }  # fmt: skip
         asked = Path(scratch) / "request.json"
         asked.write_bytes(msgspec.json.encode(request))
-        ended = _run([python, "-P", "-B", str(Path(child.__file__)), str(asked)], root, seconds, Path(scratch))
+        ended = _run([python, "-P", "-B", str(Path(child.__file__)), str(asked)], home, seconds, Path(scratch))
         found = _read(Path(scratch) / "result.json")
     answered = found.interface is not None and found.error is None and found.stage in ("probe", "shutdown", "done")
     if found.error is not None:
-        raise explain(found.error, parsed, root)
+        raise explain(found.error, parsed, home)
     if not answered or found.interface is None:
-        raise stopped(ended.how, found.stage, ended.code, ended.trace, ended.output, seconds, root)
+        raise stopped(ended.how, found.stage, ended.code, ended.trace, ended.output, seconds, home)
     if found.answer is not None and found.answer.error is not None:
-        raise explain(found.answer.error, parsed, root, path=found.answer.path)
+        raise explain(found.answer.error, parsed, home, path=found.answer.path)
+    routes = tuple(one for one in found.routes if one.file)
     answer = _answer(found.answer, sample)
-    return Confirmed(found.interface, found.framework, found.owns, answer, found.opened, found.notes)
+    return Confirmed(found.interface, found.framework, routes, found.owns, answer, found.opened, found.notes)
 
 
 def _answer(found: _Answered | None, sample: SampleRequest | None) -> Answer | None:

@@ -12,7 +12,17 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["DockerfileFacts", "Instruction", "command_target", "parse_dockerfile", "read_dockerfile"]
+__all__ = [
+    "DOCKERFILE",
+    "DockerfileFacts",
+    "Instruction",
+    "command_target",
+    "parse_dockerfile",
+    "read_dockerfile",
+    "started",
+]
+
+DOCKERFILE = "Dockerfile"
 
 _KEYWORDS = frozenset({
     "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
@@ -27,7 +37,7 @@ _SERVERS = frozenset({"gunicorn", "uvicorn", "hypercorn", "waitress-serve", "dap
 _TARGET = re.compile(r"[\w.]+:[\w.]+(?:\(\))?")
 _LIMIT = 10_000
 _WITH_VALUE = frozenset({
-    "-c", "-f", "-i", "-t", "--constraint", "--default-timeout", "--extra-index-url", "--find-links", "--index-url",
+    "-f", "-i", "-t", "--default-timeout", "--extra-index-url", "--find-links", "--index-url",
     "--prefix", "--target", "--timeout", "--trusted-host",
 })  # fmt: skip
 """Options of pip whose next word is no requirement."""
@@ -59,8 +69,9 @@ class DockerfileFacts:
         ports: of `EXPOSE`, TCP only; of a range its first.
         user: of `USER`; empty for root.
         command: the words of `ENTRYPOINT` and `CMD`; those of the shell form as a shell would split them.
-        installs: requirements that `pip install` names in words.
+        installs: requirements that `pip install` names in words, with their lines.
         requirement_files: that `pip install -r` names.
+        constraint_files: that `pip install -c` names.
         instructions: all of them, of all stages.
     """
 
@@ -70,8 +81,9 @@ class DockerfileFacts:
     ports: tuple[int, ...] = ()
     user: str = ""
     command: tuple[str, ...] = ()
-    installs: tuple[str, ...] = ()
+    installs: Mapping[str, int] = field(default_factory=dict)
     requirement_files: tuple[str, ...] = ()
+    constraint_files: tuple[str, ...] = ()
     instructions: tuple[Instruction, ...] = ()
 
     @property
@@ -94,6 +106,35 @@ class _Stage:
     command: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
+class _Pip:
+    """What `pip install` (uv's too) installs by name, from which files, and within which constraints."""
+
+    installs: dict[str, int] = field(default_factory=dict)
+    files: dict[str, None] = field(default_factory=dict)
+    limits: dict[str, None] = field(default_factory=dict)
+
+    def read(self, value: str, line: int) -> None:
+        """Reads the commands of one `RUN`."""
+        for command in re.split(r"&&|\|\||;|\n", value):
+            words = _split(command)
+            if "install" in words and any(re.fullmatch(r"pip[\d.]*", posixpath.basename(word)) for word in words):
+                self._install(words[words.index("install") + 1 :], line)
+
+    def _install(self, words: list[str], line: int) -> None:
+        rest = iter(words)
+        for word in rest:
+            option = re.fullmatch(r"(-[rc]|--requirement|--constraint)=?(.*)", word)
+            if option:
+                file = option[2] or next(rest, "")
+                if file:
+                    (self.limits if option[1] in ("-c", "--constraint") else self.files)[file] = None
+            elif word in _WITH_VALUE:
+                next(rest, "")
+            elif re.match(r"[A-Za-z0-9]", word) and "/" not in word and word not in ("pip", "setuptools", "wheel"):
+                self.installs.setdefault(word, line)
+
+
 def parse_dockerfile(text: str) -> tuple[Instruction, ...]:
     """Gives the instructions; never fails: what is none is left out."""
     return tuple(_instructions(text.removeprefix("\ufeff").splitlines()[:_LIMIT]))
@@ -105,23 +146,22 @@ def read_dockerfile(text: str) -> DockerfileFacts:
     globals_: dict[str, str] = {}
     stages: dict[str, _Stage] = {}
     stage: _Stage | None = None
-    installs: list[str] = []
-    files: list[str] = []
+    pip = _Pip()
     for one in instructions:
         if one.keyword == "FROM":
             stage = _from(_fill(one.value, globals_), stages)
             stages[str(sum(name.isdigit() for name in stages))] = stage
-            installs, files = [], []
+            pip = _Pip()
         elif one.keyword == "ARG" and stage is None:
             _argument(one.value, globals_, globals_)
         elif stage is not None and one.keyword == "RUN":
-            _pip(_fill(one.value, stage.arguments | stage.environment), installs, files)
+            pip.read(_fill(one.value, stage.arguments | stage.environment), one.line)
         elif stage is not None:
             _apply(one, stage, globals_)
     stage = stage or _Stage()
     return DockerfileFacts(
         stage.base, stage.workdir, stage.environment, tuple(dict.fromkeys(stage.ports)), stage.user,
-        stage.entrypoint + stage.command, tuple(dict.fromkeys(installs)), tuple(dict.fromkeys(files)), instructions,
+        stage.entrypoint + stage.command, pip.installs, tuple(pip.files), tuple(pip.limits), instructions,
     )  # fmt: skip
 
 
@@ -136,6 +176,17 @@ def command_target(command: tuple[str, ...]) -> str | None:
     if not programs & _SERVERS:
         return None
     return next((word for word in words if _TARGET.fullmatch(word) and not word.rpartition(":")[2].isdigit()), None)
+
+
+def started(docker: DockerfileFacts, procfile: str | None) -> str | None:
+    """Gives the `module:object` that a Dockerfile starts, else the web process of a Procfile; None for neither.
+
+    Args:
+        docker: facts of the Dockerfile.
+        procfile: text of the Procfile; None for none. https://devcenter.heroku.com/articles/procfile
+    """
+    web = re.search(r"^web:\s*(.*)$", procfile or "", re.MULTILINE)
+    return docker.target or (command_target(tuple(web[1].split())) if web else None)
 
 
 def _instructions(lines: list[str]) -> Iterator[Instruction]:
@@ -230,27 +281,6 @@ def _words(value: str) -> tuple[str, ...]:
     except (ValueError, RecursionError):
         pass
     return tuple(_split(value))
-
-
-def _pip(value: str, installs: list[str], files: list[str]) -> None:
-    """Finds what `pip install` (uv's too) installs by name, and from which files."""
-    for command in re.split(r"&&|\|\||;|\n", value):
-        words = _split(command)
-        if "install" not in words or not any(re.fullmatch(r"pip[\d.]*", posixpath.basename(word)) for word in words):
-            continue
-        rest = iter(words[words.index("install") + 1 :])
-        for word in rest:
-            if word in ("-r", "--requirement"):
-                files.append(next(rest, ""))
-            elif word.startswith("-r") and len(word) > 2:
-                files.append(word[2:])
-            elif word.startswith("--requirement="):
-                files.append(word.partition("=")[2])
-            elif word in _WITH_VALUE:
-                next(rest, "")
-            elif re.match(r"[A-Za-z0-9]", word) and "/" not in word and word not in ("pip", "setuptools", "wheel"):
-                installs.append(word)
-    files[:] = [file for file in files if file]
 
 
 def _split(value: str) -> list[str]:

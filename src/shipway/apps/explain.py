@@ -10,6 +10,9 @@ from typing import Literal
 import msgspec
 
 from shipway.apps.distributions import distribution_of
+from shipway.apps.imports import find_imports
+from shipway.apps.requirements import REQUIREMENTS
+from shipway.apps.source import parse_all
 from shipway.apps.target import Target
 from shipway.errors import ArtefactError, ShipwayError, UsageError
 
@@ -94,7 +97,7 @@ def explain(failure: Failure, target: Target, folder: Path, path: str | None = N
             )
         case "binds":
             return ArtefactError(f"{failure.where}the app opens port {failure.message} when it is imported", fix=_MAIN)
-        case "misses":
+        case "misses" if failure.name:
             return _missing(failure, target, folder, when)
         case "variable":
             return ArtefactError(
@@ -185,18 +188,24 @@ def stopped(
 
 def _missing(failure: Failure, target: Target, folder: Path, when: str) -> ShipwayError:
     top = failure.name.split(".")[0]
-    if failure.name and not failure.file and target.module.startswith(failure.name):
+    if not failure.file and target.module.startswith(failure.name):
         return UsageError(f"the folder has no module {failure.name}", fix="name the app: --app module:object")
-    inner = next((path for path in sorted(folder.glob(f"*/{top}.py"))), None)
-    if inner is not None:
+    places = [*folder.glob(f"*/{top}.py"), *folder.glob(f"*/{top}/__init__.py")]
+    inner = min((path.relative_to(folder).parts[0] for path in places), default="")
+    if inner:
+        moved = f", with {REQUIREMENTS} in it" if (folder / REQUIREMENTS).is_file() else ""
         return ArtefactError(
-            f"{failure.where}there is no module {top} {when}: it lies in {inner.parent.name}/",
-            fix=f"pack that folder: shipway pack {inner.parent.name}, or write from {inner.parent.name} import {top}",
+            f"{failure.where}there is no module {top} {when}: it lies in {inner}/",
+            fix=f"pack that folder{moved}: shipway pack {folder.name}/{inner}, or write from {inner} import {top}",
         )
-    name = distribution_of(top)
+    line = find_imports(parse_all({"line.py": failure.code}))
+    module = next((one.module for one in line if f"{one.module}.".startswith(f"{failure.name}.")), top)
+    name = distribution_of(module)
     return ArtefactError(
-        f"{failure.where}the module {top} is not installed here",
-        fix=f"pip install {name}, and write {name} into requirements.txt",
+        f"{failure.where}the module {module} is not installed here",
+        fix=f"pip install {name}, and write {name} into requirements.txt"
+        if name
+        else f"install what brings {module}, and write it into requirements.txt",
     )
 
 

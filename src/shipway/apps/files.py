@@ -11,9 +11,10 @@ from pathlib import Path
 
 from shipway.apps.ignore import Ignore, Pattern, parse_ignore
 from shipway.apps.secret import HEAD, secret_by_content, secret_by_name
+from shipway.apps.source import Source, parse_all
 from shipway.errors import ArtefactError, UsageError
 
-__all__ = ["AppFiles", "LeftOut", "Limits", "collect", "find_secrets", "list_files"]
+__all__ = ["AppFiles", "LeftOut", "Limits", "Texts", "collect", "find_secrets", "list_files"]
 
 _IGNORES = (".dockerignore", ".shipwayignore")
 _TEXT_LIMIT = 2 * 1024 * 1024
@@ -79,22 +80,49 @@ class AppFiles:
     left_out: tuple[LeftOut, ...]
     size: int
 
-    def python(self) -> dict[str, str]:
-        """Gives the text of each Python file that goes, by path, decoded as PEP 263 says."""
-        found = {path: self.text(path) for path in self.kept if path.endswith(".py")}
-        return {path: text for path, text in found.items() if text is not None}
+    @property
+    def texts(self) -> Texts:
+        """The texts of the files that go."""
+        return Texts(self.kept)
+
+    def source(self) -> Source:
+        """Reads and parses the Python files that go."""
+        texts = ((path, self.text(path)) for path in self.kept if path.endswith(".py"))
+        return parse_all({path: text for path, text in texts if text is not None}, self.kept.keys())
 
     def text(self, path: str) -> str | None:
         """Gives the text of a file, one that stays out too; None for none, for no text, and for more than 2 MiB."""
         place = self.kept.get(path, self.folder / path)
-        if not place.is_file():
-            return None
-        data = _head(place, path, _TEXT_LIMIT + 1)
-        try:
-            encoding = _encoding(path, data)
-            return data.decode(encoding) if len(data) <= _TEXT_LIMIT else None
-        except (UnicodeDecodeError, SyntaxError, LookupError):
-            return None
+        return _text(place, path) if place.is_file() else None
+
+
+class Texts(Mapping[str, str]):
+    """The texts of files by path, each read when it is asked for; what is no text, or over 2 MiB, is not in it."""
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self._files = files
+
+    def __getitem__(self, path: str) -> str:
+        text = _text(self._files[path], path)
+        if text is None:
+            raise KeyError(path)
+        return text
+
+    def __iter__(self) -> Iterator[str]:
+        return (path for path in self._files if path in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _text(file: Path, path: str) -> str | None:
+    """Gives the text of the file that `path` names: of Python as PEP 263 says it is decoded."""
+    data = _head(file, path, _TEXT_LIMIT + 1)
+    try:
+        encoding = _encoding(path, data)
+        return data.decode(encoding) if len(data) <= _TEXT_LIMIT else None
+    except (UnicodeDecodeError, SyntaxError, LookupError):
+        return None
 
 
 def _encoding(path: str, data: bytes) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shipway.apps.routes import WEBSOCKET, routes_of
-from shipway.apps.source import Module, at_import, parse_all, text_of
+from shipway.apps.source import Module, Source, at_import, text_of
 from shipway.errors import ArtefactError
 from shipway.spec.app import Interface
 
@@ -77,16 +77,13 @@ class Candidate:
         return f"{self.file}:{self.line}"
 
 
-def find_candidates(files: Mapping[str, str]) -> tuple[Candidate, ...]:
+def find_candidates(source: Source) -> tuple[Candidate, ...]:
     """Finds every object that a server could call, in the order of file and line.
-
-    Args:
-        files: text of each Python file by its path in the folder, relative and POSIX.
 
     Raises:
         ArtefactError: there is none, and a file does not parse; with its line.
     """
-    modules, broken = parse_all(files)
+    modules = source.modules
     known: dict[str, Candidate] = {}
     for _ in range(_ROUNDS):
         before = dict(known)
@@ -95,8 +92,8 @@ def find_candidates(files: Mapping[str, str]) -> tuple[Candidate, ...]:
                 known |= {f"{one.module}.{one.object.removesuffix('()')}": one for one in _of_module(module, known)}
         if known == before:
             break
-    if not known and broken:
-        first = broken[0]
+    if not known and source.unreadable:
+        first = source.unreadable[0]
         raise ArtefactError(
             f"{first.file}:{first.line} does not parse: {first.why}", fix=f"mend line {first.line} of {first.file}"
         )

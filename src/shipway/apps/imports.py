@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from shipway.apps.distributions import brings, distribution_of
-from shipway.apps.requirements import Requirements, installed_versions
-from shipway.apps.source import is_main_guard, parse_all
+from shipway.apps.distributions import brings, distribution_of, imported_name
+from shipway.apps.requirements import Requirements
+from shipway.apps.source import Source, is_main_guard, module_name
+from shipway.apps.versions import installed_versions
 
 __all__ = ["Import", "find_imports", "unlisted"]
 
@@ -24,7 +25,7 @@ class Import:
     """A module from outside the folder and the standard library that its source imports.
 
     Attributes:
-        module: its first part: `sklearn`.
+        module: its first part, `sklearn`; more of what lies in a namespace, `google.cloud.storage`.
         file: relative POSIX path.
         line: of the first such import.
         optional: whether the source goes on without it (`try: … except ImportError`).
@@ -41,25 +42,29 @@ class Import:
         return f"{self.file}:{self.line}"
 
 
-def find_imports(files: Mapping[str, str]) -> tuple[Import, ...]:
+def find_imports(source: Source) -> tuple[Import, ...]:
     """Finds what the Python files import from outside, one of each module, sorted; tests and scripts aside."""
-    own = {PurePosixPath(file).parts[0].removesuffix(".py") for file in files}
-    own |= {PurePosixPath(file).stem for file in files}  # a folder may be put on the path by the app itself
+    own = {module_name(file, source.root).partition(".")[0] for file in source.texts}
+    own |= {PurePosixPath(file).stem for file in source.texts}  # a folder may be put on the path by the app itself
     found: dict[str, Import] = {}
-    for module in parse_all(files)[0]:
+    for module in source.modules:
         path = PurePosixPath(module.file)
         if _ASIDE & set(path.parts[:-1]) or path.stem.startswith("test_") or path.stem in ("conftest", "setup"):
             continue
         for one in _of_statements(module.tree.body, module.file, optional=False):
             before = found.get(one.module)
-            known = one.module in own or one.module in sys.stdlib_module_names or one.module == "__main__"
+            top = one.module.partition(".")[0]
+            known = top in own or top in sys.stdlib_module_names or top == "__main__"
             if not known and (before is None or (before.optional and not one.optional)):
                 found[one.module] = one
     return tuple(found[name] for name in sorted(found))
 
 
-def unlisted(imports: Sequence[Import], requirements: Requirements) -> tuple[tuple[Import, str], ...]:
-    """Gives the imports that no requirement brings, nor what is installed for it, each with its distribution."""
+def unlisted(imports: Sequence[Import], requirements: Requirements) -> tuple[tuple[Import, str | None], ...]:
+    """Gives the imports that no requirement brings, nor what is installed for it, each with its distribution.
+
+    None stands where it is not known.
+    """
     brought = {one.name for one in requirements.listed} | set(installed_versions(requirements.texts))
     missing = (one for one in imports if not one.optional and not any(brings(name, one.module) for name in brought))
     return tuple((one, distribution_of(one.module)) for one in missing)
@@ -70,9 +75,10 @@ def _of_statements(body: Iterable[ast.AST], file: str, *, optional: bool) -> Ite
         match node:
             case ast.Import(names=names):
                 for alias in names:
-                    yield Import(alias.name.split(".")[0], file, node.lineno, optional)
-            case ast.ImportFrom(module=str() as name, level=0):
-                yield Import(name.split(".")[0], file, node.lineno, optional)
+                    yield Import(imported_name(alias.name), file, node.lineno, optional)
+            case ast.ImportFrom(module=str() as name, names=names, level=0):
+                for module in sorted({imported_name(f"{name}.{alias.name}".removesuffix(".*")) for alias in names}):
+                    yield Import(module, file, node.lineno, optional)
             case ast.Try():
                 caught = optional or any(_catches(handler) for handler in node.handlers)
                 yield from _of_statements(node.body, file, optional=caught)

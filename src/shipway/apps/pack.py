@@ -9,28 +9,32 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shipway.apps.choose import choose
+from shipway.apps.choose import Choice, choose
 from shipway.apps.confirm import Confirmed, confirm
-from shipway.apps.dockerfile import DockerfileFacts, command_target, read_dockerfile
+from shipway.apps.dockerfile import DOCKERFILE, DockerfileFacts, read_dockerfile, started
 from shipway.apps.files import AppFiles, collect
-from shipway.apps.find import Candidate, find_candidates
+from shipway.apps.find import find_candidates
 from shipway.apps.imports import find_imports, unlisted
-from shipway.apps.requirements import REQUIREMENTS, installed_versions, misspelt, read_requirements
+from shipway.apps.requirements import REQUIREMENTS, Requirements, misspelt, requirements_of
+from shipway.apps.review.finding import Finding
+from shipway.apps.review.sample import check_sample
+from shipway.apps.routes import routes_of
 from shipway.apps.sample import read_sample
+from shipway.apps.secret import secret_variable
+from shipway.apps.source import Source
+from shipway.apps.versions import installed_versions, versions_here
 from shipway.errors import ArtefactError
 from shipway.spec.app import APP_FOLDER, AppManifest
 from shipway.spec.manifest import File
 
 __all__ = ["AppRequest", "Needs", "PackedApp", "inspect_app", "needs_of", "taken_over"]
 
-_TEXTS = (".txt", ".in", ".toml", ".cfg")
 _PORT = 8000
 _DEBUG = re.compile(r"(FLASK_|DJANGO_|APP_)?(DEBUG|ENV)|FLASK_RUN_\w+|.*_RELOAD|RELOAD")
 _BUILD = re.compile(
     r"PATH|HOME|LANG|LC_\w+|VIRTUAL_ENV|DEBIAN_FRONTEND|PORT|HOST"
     r"|PYTHON(DONTWRITEBYTECODE|UNBUFFERED|HASHSEED|FAULTHANDLER|PATH)|(PIP|UV|POETRY|CONDA|WEB|GUNICORN|UVICORN)_\w+"
 )
-_SECRET = re.compile(r".*(PASSWORD|PASSWD|SECRET|TOKEN(?!I[SZ])|API_?KEY|PRIVATE_?KEY|CREDENTIALS?).*", re.IGNORECASE)
 Step = Callable[[str], None]
 
 
@@ -61,13 +65,17 @@ class PackedApp:
         manifest: with the digests of all files.
         files: by path in the bundle (below `artefact/`), where their bytes lie.
         notes: what was detected, left out and taken over, for people; one sentence each.
-        source: the folder as it was read, for a review of it.
+        findings: what running it showed that its author should know.
+        folder: the app's, as it was listed.
+        source: its Python, as it was parsed.
     """
 
     manifest: AppManifest
     files: Mapping[str, Path | bytes]
     notes: tuple[str, ...]
-    source: AppFiles
+    findings: tuple[Finding, ...]
+    folder: AppFiles
+    source: Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +84,13 @@ class Needs:
 
     Attributes:
         requirements: one a line (PEP 508), sorted.
+        constraints: on what they bring, likewise.
         versions: what is installed here for them.
         notes: one sentence each.
     """
 
     requirements: tuple[str, ...]
+    constraints: tuple[str, ...]
     versions: Mapping[str, str]
     notes: tuple[str, ...]
 
@@ -98,15 +108,22 @@ def inspect_app(request: AppRequest, say: Step = lambda _: None) -> PackedApp:
     """
     sample = None if request.sample is None else read_sample(request.sample)
     files = collect(request.folder, request.include)
-    facts = read_dockerfile(files.text("Dockerfile") or "")
-    candidate = _choose(files, facts, request.app)
+    source, docker = files.source(), read_dockerfile(files.text(DOCKERFILE) or "")
+    hint = started(docker, files.text("Procfile"))
+    choice = choose(find_candidates(source), source, request.app, hint, files.kept)
+    candidate = choice.app
     say(f"found {candidate.target} ({candidate.where}): {candidate.evidence}")
-    environment, dropped = taken_over(facts.environment)
-    needs = needs_of(files, facts)
+    environment, dropped = taken_over(docker.environment)
+    needs = needs_of(files, source, docker)
     say("importing it in a process of its own" + (" and sending it the sample" if sample else ""))
     confirmed = confirm(
-        files.folder, candidate.target, seconds=request.seconds, sample=sample, environment=environment
-    )  # fmt: skip
+        files.folder,
+        candidate.target,
+        root=source.root,
+        seconds=request.seconds,
+        sample=sample,
+        environment=environment,
+    )
     framework = candidate.framework if confirmed.framework == "callable" else confirmed.framework
     stored = {f"{APP_FOLDER}/{path}": place for path, place in files.kept.items()}
     manifest = AppManifest(
@@ -115,17 +132,19 @@ def inspect_app(request: AppRequest, say: Step = lambda _: None) -> PackedApp:
         target=candidate.target,
         python=".".join(platform.python_version_tuple()[:2]),
         requirements=needs.requirements,
+        constraints=needs.constraints,
         versions=dict(needs.versions),
         files=tuple(_file(path, place) for path, place in sorted(stored.items())),
-        workdir=facts.workdir if facts.workdir not in ("", "/") else "/app",
-        port=facts.ports[0] if facts.ports else _PORT,
+        import_root=source.root,
+        workdir=docker.workdir if docker.workdir not in ("", "/") else "/app",
+        port=docker.ports[0] if docker.ports else _PORT,
         environment=environment,
         owns=confirmed.owns,
         websockets=candidate.websockets and confirmed.interface == "asgi",
         sample=confirmed.answer.request if confirmed.answer else None,
     )
-    notes = (*_notes(manifest, candidate, files, confirmed), *dropped, *needs.notes)
-    return PackedApp(manifest, stored, notes, files)
+    notes = (*_notes(manifest, choice, files, confirmed), *dropped, *needs.notes)
+    return PackedApp(manifest, stored, notes, _findings(request, confirmed, source), files, source)
 
 
 def taken_over(environment: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -136,8 +155,8 @@ def taken_over(environment: Mapping[str, str]) -> tuple[dict[str, str], tuple[st
     """
     kept, notes = {}, []
     for name, value in sorted(environment.items()):
-        if _SECRET.fullmatch(name):
-            notes.append(f"{name} of the Dockerfile looks like a secret and stays out: set it where the app runs")
+        if secret_variable(name, value):
+            notes.append(f"{name} of the Dockerfile looks like a secret and is not set: set it where the app runs")
         elif _DEBUG.fullmatch(name) and value.lower() not in ("", "0", "false", "production"):
             notes.append(f"{name}={value} of the Dockerfile stays out: debug modes are for development")
         elif not _BUILD.fullmatch(name):
@@ -145,59 +164,65 @@ def taken_over(environment: Mapping[str, str]) -> tuple[dict[str, str], tuple[st
     return kept, tuple(notes)
 
 
-def needs_of(files: AppFiles, facts: DockerfileFacts) -> Needs:
+def needs_of(files: AppFiles, source: Source, docker: DockerfileFacts) -> Needs:
     """Gives what an app needs: what it lists, or its Dockerfile installs; and what it imports beside that.
 
     Args:
         files: of the folder.
-        facts: of its Dockerfile.
+        source: its Python.
+        docker: facts of its Dockerfile.
 
     Raises:
         ArtefactError: a requirement is none, cannot be locked, or has a name that is a typing error.
     """
-    read = {path: files.text(path) for path in files.kept if path.endswith(_TEXTS)}
-    texts = {path: text for path, text in read.items() if text is not None}
-    if REQUIREMENTS in read.keys() - texts.keys():
-        raise ArtefactError(f"{REQUIREMENTS} is no text in UTF-8 or UTF-16", fix="save it as UTF-8")
-    named = next(
-        (file.removeprefix("./") for file in facts.requirement_files if file.removeprefix("./") in texts), None
-    )
-    listed = read_requirements(texts, named)
-    notes = list(listed.notes)
-    if not listed.listed and facts.installs:
-        listed = read_requirements({"Dockerfile": "\n".join(facts.installs)}, "Dockerfile")
-        notes.append(f"requirements are those that the Dockerfile installs: {', '.join(listed.texts)}")
+    listed = requirements_of(files, docker)
     for one, name in misspelt(listed):
         raise ArtefactError(
             f"{one.where} lists {one.name}, which is not installed here: did you mean {name}?",
             fix=f"write {name}; if {one.name} is right, pip install {one.name} first",
         )
-    missing = unlisted(find_imports(files.python()), listed)
-    notes += [
-        f"{one.where} imports {one.module}, which no requirement brings: {name} is added" for one, name in missing
-    ]
-    loose = [one.text for one in listed.listed if not one.pinned]
-    if loose:
-        notes.append(f"without a version: {', '.join(loose)}; an image takes what is installed here, where that fits")
-    requirements = tuple(sorted({*listed.texts, *(name for _, name in missing)}))
-    return Needs(requirements, installed_versions(requirements), tuple(notes))
+    missing = unlisted(find_imports(source), listed)
+    notes = list(_read_from(listed))
+    for found, distribution in missing:
+        then = f"{distribution} is added" if distribution else f"name it in {REQUIREMENTS}, for it is not known here"
+        notes.append(f"{found.where} imports {found.module}, which no requirement brings: {then}")
+    requirements = tuple(sorted({*listed.texts, *(name for _, name in missing if name)}))
+    return Needs(requirements, listed.limits, installed_versions(requirements, listed.limits), tuple(notes))
 
 
-def _choose(files: AppFiles, facts: DockerfileFacts, app: str | None) -> Candidate:
-    python = files.python()
-    procfile = re.search(r"^web:\s*(.*)$", files.text("Procfile") or "", re.MULTILINE)
-    hint = facts.target or (command_target(tuple(procfile[1].split())) if procfile else None)
-    return choose(find_candidates(python), python, app, hint, files.kept)
+def _read_from(listed: Requirements) -> Iterator[str]:
+    """Says from where the requirements are, and what they leave open."""
+    if listed.files and listed.files[0] != REQUIREMENTS:
+        yield f"requirements are those of {listed.files[0]}: {', '.join(listed.texts) or 'none'}"
+    yield from listed.notes
+    if listed.loose:
+        loose = ", ".join(one.text for one in listed.loose)
+        yield f"without a version: {loose}; an image takes what is installed here, where that fits"
+    others = [f"{one.text} (here {version})" for one, version in listed.refusing(versions_here(listed))]
+    if others:
+        yield f"tried here with other versions than its image has: {', '.join(others)}"
 
 
-def _notes(manifest: AppManifest, candidate: Candidate, files: AppFiles, confirmed: Confirmed) -> Iterator[str]:
+def _findings(request: AppRequest, confirmed: Confirmed, source: Source) -> tuple[Finding, ...]:
+    if confirmed.answer is None or request.sample is None:
+        return ()
+    routes = confirmed.routes or routes_of(source.modules)
+    return tuple(check_sample(confirmed.answer.request, confirmed.answer.body, routes, request.sample.name))
+
+
+def _notes(manifest: AppManifest, choice: Choice, files: AppFiles, confirmed: Confirmed) -> Iterator[str]:
+    candidate = choice.app
     yield f"{manifest.framework} app {manifest.target} ({candidate.where}), served as {manifest.interface.upper()}"
+    for other in choice.others:
+        yield f"{other.where} has another app, {other.object}; to take it instead: --app {other.target}"
+    if manifest.import_root:
+        yield f"{manifest.import_root}/ is on Python's path, as an installed project's packages are"
     if candidate.debug:
         yield f"debug mode is switched on at {', '.join(candidate.debug)}; it stays off in production"
     if manifest.owns:
         yield f"the app answers {', '.join(manifest.owns)} itself, so the server does not"
-    if manifest.sample is not None:
-        sample = manifest.sample
+    sample = manifest.sample
+    if sample is not None and sample.status < 400:  # a refusal is a finding
         yield f"the sample, {sample.method} {sample.path}, is answered with {sample.status}"
     for one in files.left_out:
         yield f"{one.path} stays out: {one.why}"

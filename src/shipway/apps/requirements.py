@@ -1,10 +1,11 @@
-"""What an app needs, as its own files say it: `requirements.txt` as pip reads it, else `pyproject.toml`.
+"""What an app needs, as its own files say it: `requirements.txt` as pip reads it, else `pyproject.toml` or Dockerfile.
 
 https://pip.pypa.io/en/stable/reference/requirements-file-format/, PEP 508, PEP 621.
 """
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 import tomllib
@@ -12,16 +13,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shipway.apps.distributions import installed, likely_name
+from shipway.apps.distributions import likely_name
+from shipway.apps.dockerfile import DOCKERFILE, DockerfileFacts
+from shipway.apps.files import AppFiles
 from shipway.errors import ArtefactError
 from shipway.spec.words import normal_name
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
 
-__all__ = ["REQUIREMENTS", "Listed", "Requirements", "installed_versions", "misspelt", "read_requirements"]
+__all__ = [
+    "PROJECT",
+    "REQUIREMENTS",
+    "Listed",
+    "Requirements",
+    "misspelt",
+    "read_requirements",
+    "requirements_of",
+]
 
 REQUIREMENTS = "requirements.txt"
+PROJECT = "pyproject.toml"
 _NAMES = (REQUIREMENTS, "requirements/prod.txt", "requirements/production.txt", "requirements/base.txt")
 _COMMENT = re.compile(r"(?:^|\s+)#.*$")
 _HASH = re.compile(r"\s--hash[= ]\S+")
@@ -56,6 +69,14 @@ class Listed:
         """`file:line`."""
         return f"{self.file}:{self.line}"
 
+    def allows(self, version: str) -> bool:
+        """Whether a version satisfies it; any does where it is not for this Python."""
+        from packaging.requirements import Requirement
+
+        requirement = Requirement(self.text)
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        return not applies or requirement.specifier.contains(version, prereleases=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
@@ -63,7 +84,7 @@ class Requirements:
 
     Attributes:
         listed: in the order of the files.
-        constraints: versions allowed of what may come with them (`-c`).
+        constraints: versions allowed of what they bring, in the order of the files (`-c`).
         files: that were read, relative and POSIX; empty where there are none.
         notes: options that are not taken over; one sentence each.
     """
@@ -75,63 +96,71 @@ class Requirements:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The requirements, one a line, sorted, each once, with the constraints on those that are listed."""
-        names = {one.name for one in self.listed}
-        return tuple(sorted({one.text for one in (*self.listed, *(c for c in self.constraints if c.name in names))}))
+        """The requirements, one a line, sorted, each once."""
+        return tuple(sorted({one.text for one in self.listed}))
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The constraints, one a line, sorted, each once."""
+        return tuple(sorted({one.text for one in self.constraints}))
+
+    @property
+    def loose(self) -> tuple[Listed, ...]:
+        """The requirements that neither they nor a constraint pin to one version."""
+        pinned = {one.name for one in (*self.listed, *self.constraints) if one.pinned}
+        return tuple(one for one in self.listed if one.name not in pinned)
+
+    def refusing(self, versions: Mapping[str, str]) -> Iterator[tuple[Listed, str]]:
+        """Gives each line that one of those versions does not satisfy, and the version.
+
+        Args:
+            versions: by normalised name of the distribution.
+        """
+        for one in (*self.listed, *self.constraints):
+            version = versions.get(one.name)
+            if version is not None and not one.allows(version):
+                yield one, version
 
 
-def read_requirements(files: Mapping[str, str], name: str | None = None) -> Requirements:
-    """Reads `requirements.txt` and what it includes, else the dependencies of `pyproject.toml`.
+def requirements_of(files: AppFiles, docker: DockerfileFacts) -> Requirements:
+    """Reads the requirements of a folder, as `read_requirements` does.
+
+    Args:
+        files: of the folder.
+        docker: what its Dockerfile says.
+
+    Raises:
+        ArtefactError: as there; or `requirements.txt` is no text.
+    """
+    if REQUIREMENTS in files.kept and files.text(REQUIREMENTS) is None:
+        raise ArtefactError(f"{REQUIREMENTS} is no text in UTF-8 or UTF-16", fix="save it as UTF-8")
+    return read_requirements(files.texts, docker)
+
+
+def read_requirements(files: Mapping[str, str], docker: DockerfileFacts | None = None) -> Requirements:
+    """Reads `requirements.txt` and what it includes, or the files that the Dockerfile installs from instead.
+
+    Without such a file it reads the dependencies of `pyproject.toml`, else what the Dockerfile installs by name.
 
     Args:
         files: texts of the folder's files by relative POSIX path.
-        name: of the file to begin with, where the Dockerfile installs from another.
+        docker: what its Dockerfile says.
 
     Raises:
         ArtefactError: a line is no requirement, or names a URL, a path or an editable, or two lines disagree.
     """
-    first = name if name in files else next((known for known in _NAMES if known in files), None)
-    if first is not None:
-        reader = _Reader(files)
-        reader.read(first, first, constraint=False)
-        found = Requirements(
-            tuple(reader.listed), tuple(reader.constraints), tuple(reader.seen), tuple(dict.fromkeys(reader.notes))
-        )
-    elif "pyproject.toml" in files:
-        found = _project(files["pyproject.toml"])
-    else:
-        return Requirements()
+    docker = docker or DockerfileFacts()
+    first = _known(files, docker.requirement_files) or [name for name in _NAMES if name in files][:1]
+    found = Requirements()
+    if first:
+        found = _read(files, first, _known(files, docker.constraint_files))
+    elif PROJECT in files:
+        found = _project(files[PROJECT])
+    if not found.listed and docker.installs:
+        listed = tuple(_listed(text, DOCKERFILE, line) for text, line in docker.installs.items())
+        found = Requirements(listed, found.constraints, (DOCKERFILE, *found.files), found.notes)
     _check_agreement([*found.listed, *found.constraints])
     return found
-
-
-def installed_versions(requirements: Sequence[str]) -> dict[str, str]:
-    """Gives name and version of each distribution installed here that fits the requirements, and of all that it needs.
-
-    Args:
-        requirements: as PEP 508 has them.
-    """
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    found: dict[str, str] = {}
-    waiting = [(Requirement(text), "") for text in requirements]
-    done: set[tuple[str, str]] = set()
-    while waiting:
-        requirement, extra = waiting.pop()
-        version = installed(requirement.name)
-        applies = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
-        if not applies or version is None or not requirement.specifier.contains(version, prereleases=True):
-            continue
-        found[normal_name(requirement.name)] = version
-        for wanted in ("", *sorted(requirement.extras)):
-            if (normal_name(requirement.name), wanted) not in done:
-                done.add((normal_name(requirement.name), wanted))
-                for text in _needs(requirement.name):
-                    try:
-                        waiting.append((Requirement(text), wanted))
-                    except InvalidRequirement:
-                        continue  # an old distribution's own affair
-    return dict(sorted(found.items()))
 
 
 def misspelt(requirements: Requirements) -> tuple[tuple[Listed, str], ...]:
@@ -150,18 +179,18 @@ class _Reader:
     files: Mapping[str, str]
     listed: list[Listed] = field(default_factory=list)
     constraints: list[Listed] = field(default_factory=list)
-    seen: list[str] = field(default_factory=list)
+    seen: dict[tuple[str, bool], None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def read(self, file: str, where: str, *, constraint: bool, depth: int = 0) -> None:
-        """Reads a file and those that it includes, each once."""
-        if file in self.seen:
+        """Reads a file and those that it includes, each once as requirements and once as constraints."""
+        if (file, constraint) in self.seen:
             return
         if file not in self.files:
             raise ArtefactError(f"{where} includes {file}, which is not in the folder", fix=f"add {file}, or remove it")
         if depth > _DEPTH:
             raise ArtefactError(f"{where} includes files {_DEPTH} deep", fix="write the requirements into one file")
-        self.seen.append(file)
+        self.seen[file, constraint] = None
         for number, line in _lines(self.files[file]):
             if line.startswith("-"):
                 self._option(line, file, number, constraint=constraint, depth=depth)
@@ -174,7 +203,10 @@ class _Reader:
         name, value = match.groups() if match else (line, "")
         if name in ("-r", "--requirement", "-c", "--constraint"):
             if _URL.search(value):
-                raise _refused(f"{file}:{number}", value, "a file from the network")
+                raise ArtefactError(
+                    f"{file}:{number} includes {value}, which is elsewhere tomorrow",
+                    fix=f"save it in the folder, and name that file on line {number} of {file}",
+                )
             path = posixpath.normpath(posixpath.join(posixpath.dirname(file), value.strip("\"'")))
             inner = constraint or name in ("-c", "--constraint")
             self.read(path, f"{file}:{number}", constraint=inner, depth=depth + 1)
@@ -182,6 +214,24 @@ class _Reader:
             raise _refused(f"{file}:{number}", value, "an editable folder")
         else:
             self.notes.append(f"{file}:{number}: {name} is not taken over: an index is named where the image is built")
+
+
+def _known(files: Mapping[str, str], named: Sequence[str]) -> list[str]:
+    """Gives the files that a Dockerfile names: by their path in the folder, else in its top, where it copied them."""
+    paths = (name if (name := posixpath.normpath(one)) in files else posixpath.basename(one) for one in named)
+    return [path for path in paths if path in files]
+
+
+def _read(files: Mapping[str, str], names: Sequence[str], limits: Sequence[str]) -> Requirements:
+    reader = _Reader(files)
+    for name in names:
+        reader.read(name, name, constraint=False)
+    for name in limits:
+        reader.read(name, name, constraint=True)
+    read = dict.fromkeys(file for file, _ in reader.seen)
+    return Requirements(
+        tuple(reader.listed), tuple(reader.constraints), tuple(read), tuple(dict.fromkeys(reader.notes))
+    )
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -235,7 +285,7 @@ def _pinned(requirement: Requirement) -> bool:
 
 
 def _project(text: str) -> Requirements:
-    file = "pyproject.toml"
+    file = PROJECT
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -258,32 +308,36 @@ def _line_of(word: str, text: str) -> int:
 
 
 def _check_agreement(listed: Sequence[Listed]) -> None:
-    """Checks that no version that one line pins is refused by another.
+    """Checks that some version satisfies each two lines for one distribution.
 
     Raises:
-        ArtefactError: two lines disagree; with both.
+        ArtefactError: none does; with both lines.
     """
     from packaging.requirements import Requirement
 
+    by_name: dict[str, list[tuple[Listed, Requirement]]] = {}
     for one in listed:
-        first = Requirement(one.text)
-        versions = [
-            part.version for part in first.specifier if part.operator == "==" and not part.version.endswith("*")
-        ]
-        for other in listed:
-            second = Requirement(other.text)
-            apart = other.name != one.name or first.marker != second.marker
-            if not apart and not all(second.specifier.contains(version, prereleases=True) for version in versions):
+        by_name.setdefault(one.name, []).append((one, Requirement(one.text)))
+    for lines in by_name.values():
+        for (one, first), (other, second) in itertools.combinations(lines, 2):
+            if first.marker == second.marker and not _meet(first.specifier & second.specifier):
                 raise ArtefactError(
                     f"{one.where} and {other.where} disagree: {one.text} and {other.text}",
                     fix=f"keep one of them for {one.name}",
                 )
 
 
-def _needs(name: str) -> list[str]:
-    from importlib import metadata
+def _meet(specifier: SpecifierSet) -> bool:
+    """Whether some version satisfies all parts: one of those that they name, or one just above, beyond or below."""
+    from packaging.version import InvalidVersion, Version
 
-    try:
-        return metadata.requires(name) or []
-    except metadata.PackageNotFoundError:
-        return []
+    tried = ["0.dev0"]
+    for part in specifier:
+        try:
+            version = Version(part.version.removesuffix(".*"))
+        except InvalidVersion:
+            return True  # `===` takes any word: left to whoever resolves
+        *begin, last = version.release
+        beyond = ".".join(map(str, [version.epoch, *begin, last + 1])).replace(".", "!", 1)
+        tried += [str(version), f"{version.epoch}!{'.'.join(map(str, version.release))}.0.0.0.1", beyond]
+    return any(specifier.contains(version, prereleases=True) for version in tried)

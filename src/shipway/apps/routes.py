@@ -6,9 +6,9 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from shipway.apps.source import Module, parse_all
+from shipway.apps.source import Module
 
-__all__ = ["WEBSOCKET", "Route", "find_routes", "routes_of"]
+__all__ = ["WEBSOCKET", "Route", "routes_of"]
 
 WEBSOCKET = "WEBSOCKET"
 """Stands among the methods of a route that is a WebSocket."""
@@ -38,11 +38,6 @@ class Route:
     file: str
     line: int
     function: str = ""
-
-
-def find_routes(files: Mapping[str, str]) -> tuple[Route, ...]:
-    """Finds the routes of all files, in the order of file and line; files that do not parse have none."""
-    return routes_of(parse_all(files)[0])
 
 
 def routes_of(modules: Iterable[Module]) -> tuple[Route, ...]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-__all__ = ["HEAD", "secret_by_content", "secret_by_name"]
+__all__ = ["HEAD", "secret_by_content", "secret_by_name", "secret_variable"]
 
 HEAD = 64 * 1024
 """So many bytes of a file are looked at: keys are small."""
 
 _KEYS = frozenset({"id_rsa", "id_dsa", "id_ecdsa", "id_ed25519"})
+_CLUSTER = "credentials of a cluster"
 _NAMES = {
     ".netrc": "passwords of hosts",
     "_netrc": "passwords of hosts",
@@ -18,35 +19,20 @@ _NAMES = {
     ".pypirc": "passwords of package indexes",
     ".git-credentials": "passwords of git hosts",
     ".dockercfg": "passwords of registries",
-    "kubeconfig": "credentials of a cluster",
+    "kubeconfig": _CLUSTER,
 }
 _FOLDERS = {
     ".aws": "AWS credentials",
     ".docker": "passwords of registries",
-    ".kube": "credentials of a cluster",
+    ".kube": _CLUSTER,
     ".ssh": "keys of SSH",
 }
 _SUFFIXES = {".p12": "a key store", ".pfx": "a key store", ".jks": "a key store", ".keystore": "a key store"}
 _EXAMPLES = frozenset({"example", "sample", "template", "dist"})
-_READ = frozenset(
-    {
-        "",
-        ".pem",
-        ".key",
-        ".json",
-        ".yaml",
-        ".yml",
-        ".ini",
-        ".cfg",
-        ".conf",
-        ".toml",
-        ".txt",
-        ".env",
-        ".crt",
-        ".asc",
-        ".ppk",
-    }
-)
+_READ = frozenset({
+    "", ".asc", ".cfg", ".conf", ".crt", ".env", ".ini", ".json", ".kubeconfig", ".key", ".pem", ".ppk", ".toml",
+    ".txt", ".yaml", ".yml",
+})  # fmt: skip
 _CONTENT = (
     (
         re.compile(rb"^\s*([\w.-]+\s*[=:]\s*)?[\"']?-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----", re.MULTILINE),
@@ -54,13 +40,22 @@ _CONTENT = (
     ),
     (re.compile(rb"^PuTTY-User-Key-File-\d", re.MULTILINE), "a private key"),
     (re.compile(rb'"private_key"\s*:\s*"-----BEGIN'), "the private key of a service account"),
+    (re.compile(rb'"type"\s*:\s*"authorized_user"'), "credentials of a Google account"),
     (
         re.compile(rb"^[\s{]*(export\s+)?\"?aws_secret_access_key\"?\s*[=:]\s*\S", re.MULTILINE | re.IGNORECASE),
         "AWS credentials",
     ),
-    (re.compile(rb"^\s*(- )?(client-key-data|token):\s*\S", re.MULTILINE), "credentials of a cluster"),
+    (re.compile(rb"^\s*(//\S+?:)?_(authToken|auth|password)\s*=\s*[\"']?[^\s\"'$]", re.MULTILINE), "a token of npm"),
+    (re.compile(rb"[\s{,\"'](client-key-data|(\w+-)?token|password)[\"']?\s*:\s*[\"']?[^\s\"']"), _CLUSTER),
 )
-_KUBECONFIG = re.compile(rb"^kind:\s*Config\s*$", re.MULTILINE)
+_KUBECONFIG = re.compile(rb"(?:^|[\s{,])[\"']?kind[\"']?\s*:\s*[\"']?Config[\"']?\s*(?:[,}\r\n#]|$)", re.MULTILINE)
+_VARIABLE = re.compile(
+    r"(?!GOOGLE_APPLICATION_CREDENTIALS$|.*_(?:ARN|DIR|FILE|NAME|PATH)$)"  # where it lies, not what it is
+    r"(?:(.*_)?(PASS(WORDS?|WD|PHRASE)|SECRETS?|CREDENTIALS?)(_.*)?"
+    r"|(.*_)?(TOKEN|(API|ACCESS|AUTH)_TOKENS|(API|PRIVATE)KEYS?)|.*_(KEYS?|PASS|PWD))",
+    re.IGNORECASE,
+)
+_SIGNED_IN = re.compile(r"\w://[^/\s:@]*:[^/\s@]+@")
 
 
 def secret_by_name(path: str) -> str:
@@ -92,6 +87,14 @@ def secret_by_content(path: str, head: bytes) -> str:
     if PurePosixPath(path).suffix.lower() not in _READ:
         return ""
     for expression, what in _CONTENT:
-        if expression.search(head) and (what != "credentials of a cluster" or _KUBECONFIG.search(head)):
+        if expression.search(head) and (what != _CLUSTER or _KUBECONFIG.search(head)):
             return what
     return ""
+
+
+def secret_variable(name: str, value: str) -> bool:
+    """Whether a variable of the environment looks like a secret: by the words of its name, or a password in an address.
+
+    Words, since `MAX_TOKENS`, `TOKENIZERS_PARALLELISM` and `KEYBOARD` are none.
+    """
+    return bool(_VARIABLE.fullmatch(name) or _SIGNED_IN.search(value))

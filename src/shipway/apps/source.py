@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-__all__ = ["Module", "Unreadable", "at_import", "is_main_guard", "module_name", "parse", "parse_all", "text_of"]
+__all__ = [
+    "Module",
+    "Source",
+    "Unreadable",
+    "at_import",
+    "import_root",
+    "is_main_guard",
+    "module_name",
+    "parse",
+    "parse_all",
+    "text_of",
+]
 
 _TEXT = 80
+_ROOT = "src"
+_PROJECT_FILES = frozenset({"pyproject.toml", "setup.cfg", "setup.py"})
+_NAMES_ROOT = re.compile(rf"^\s*(?:from|import)\s+{_ROOT}\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +71,55 @@ class Unreadable:
     why: str
 
 
-def module_name(file: str) -> str:
-    """Gives the name by which a file is imported from the folder; empty where a folder's name has a dot."""
-    path = PurePosixPath(file)
+@dataclass(frozen=True, slots=True)
+class Source:
+    """All Python of a folder, parsed once.
+
+    Attributes:
+        texts: of each file, by relative POSIX path.
+        modules: the files that parse, in the order of their paths.
+        unreadable: those that do not.
+        root: the folder in it that is on Python's path too, as `import_root` gives it.
+    """
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    modules: tuple[Module, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+    root: str = ""
+
+
+def import_root(texts: Mapping[str, str], names: Collection[str]) -> str:
+    """Gives the folder that an installed project would have its packages from: `src`, or empty for none.
+
+    A package below it and the project's own file beside it tell (the src layout); source that says `import src` takes
+    it for a package. https://packaging.python.org/en/latest/discussions/src-layout-vs-flat-layout/
+
+    Args:
+        texts: of each Python file, by relative POSIX path.
+        names: of all files of the folder.
+    """
+    holds = any(file.startswith(f"{_ROOT}/") and file.count("/") > 1 for file in texts)
+    if not holds or f"{_ROOT}/__init__.py" in texts or _PROJECT_FILES.isdisjoint(names):
+        return ""
+    return "" if any(map(_NAMES_ROOT.search, texts.values())) else _ROOT
+
+
+def module_name(file: str, root: str = "") -> str:
+    """Gives the name by which a file is imported; empty where a folder's name has a dot.
+
+    Args:
+        file: relative POSIX path.
+        root: the folder that is on Python's path beside the app's own.
+    """
+    path = PurePosixPath(file.removeprefix(f"{root}/") if root else file)
     parts = (*path.parent.parts, path.stem)
     if any("." in part for part in parts):
         return ""
     return ".".join(parts[:-1] if path.stem == "__init__" and len(parts) > 1 else parts)
 
 
-def parse(file: str, text: str) -> Module | Unreadable:
-    """Parses one file."""
+def parse(file: str, text: str, root: str = "") -> Module | Unreadable:
+    """Parses one file, whose module is named from `root` where it lies there."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an invalid escape is its author's affair
@@ -75,15 +128,27 @@ def parse(file: str, text: str) -> Module | Unreadable:
         return Unreadable(file, error.lineno or 1, error.msg)
     except (ValueError, RecursionError, MemoryError) as error:
         return Unreadable(file, 1, str(error) or "nested too deep")
-    name = module_name(file)
+    name = module_name(file, root)
     package = name if PurePosixPath(file).stem == "__init__" else name.rpartition(".")[0]
     return Module(name, file, tree, dict(_imported(tree, package)))
 
 
-def parse_all(files: Mapping[str, str]) -> tuple[list[Module], list[Unreadable]]:
-    """Parses all Python files, in the order of their paths."""
-    parsed = [parse(file, text) for file, text in sorted(files.items()) if file.endswith(".py")]
-    return [one for one in parsed if isinstance(one, Module)], [one for one in parsed if isinstance(one, Unreadable)]
+def parse_all(files: Mapping[str, str], names: Collection[str] = ()) -> Source:
+    """Parses all Python files.
+
+    Args:
+        files: texts by relative POSIX path; those of other languages are left aside.
+        names: of all files of the folder.
+    """
+    texts = {file: text for file, text in sorted(files.items()) if file.endswith(".py")}
+    root = import_root(texts, names)
+    parsed = [parse(file, text, root) for file, text in texts.items()]
+    return Source(
+        texts,
+        tuple(one for one in parsed if isinstance(one, Module)),
+        tuple(one for one in parsed if isinstance(one, Unreadable)),
+        root,
+    )
 
 
 def at_import(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:

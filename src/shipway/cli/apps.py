@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shipway.cli.output import table
 
 if TYPE_CHECKING:
-    from shipway.apps.files import AppFiles
+    from shipway.apps.pack import PackedApp
     from shipway.apps.review.finding import Finding
     from shipway.bundle.bundle import Bundle
     from shipway.bundle.pack_app import AppReport
@@ -51,7 +51,7 @@ class AppOptions:
 
 
 def holds_app(folder: Path) -> bool:
-    """Whether a path is a folder with Python source in it and no model by itself."""
+    """Whether a path is a folder and no model by itself: what it holds if not an app, is said when it is packed."""
     from shipway.errors import ArtefactError
     from shipway.models.registry import detect
 
@@ -60,7 +60,7 @@ def holds_app(folder: Path) -> bool:
     try:
         detect(folder)
     except ArtefactError:
-        return next(folder.glob("*.py"), None) is not None or next(folder.glob("*/*.py"), None) is not None
+        return True
     return False
 
 
@@ -80,7 +80,7 @@ def pack_folder(session: Session, folder: Path, name: str, options: AppOptions) 
     packed = inspect_app(request, session.out.say)
     for note in packed.notes:
         session.out.say(note)
-    findings = _review(packed.source, folder, options)
+    findings = (*packed.findings, *_review(packed, folder))
     if findings and options.brief:
         session.out.say(f"its author should know {len(findings)} things: shipway doctor {folder}")
     for finding in () if options.brief else findings:
@@ -92,10 +92,10 @@ def pack_folder(session: Session, folder: Path, name: str, options: AppOptions) 
     return store_app(packed, name, session.store(), notes=notes, new_version=options.new_version)
 
 
-def _review(files: AppFiles, folder: Path, options: AppOptions) -> tuple[Finding, ...]:
+def _review(packed: PackedApp, folder: Path) -> tuple[Finding, ...]:
     from shipway.apps.findings import read_facts, review
 
-    found = review(read_facts(files, folder.as_posix(), options.app))
+    found = review(read_facts(packed.folder, packed.source, folder.as_posix(), packed.manifest.target))
     # What keeps a folder from being packed at all was refused before; `--include` may have let it pass.
     return tuple(one for one in found if one.severity != "note" and one.kind not in _INSPECTED)
 
@@ -117,8 +117,10 @@ def app_facts(report: AppReport) -> dict[str, Any]:
         "framework": app.framework,
         "interface": app.interface,
         "requirements": app.requirements,
+        "constraints": app.constraints,
         "versions": app.versions,
         "port": app.port,
+        "import_root": app.import_root,
         "workdir": app.workdir,
         "owns": app.owns,
         "websockets": app.websockets,
@@ -163,6 +165,8 @@ def _rows(app: AppManifest) -> list[list[str]]:
         ["app", f"{app.target} ({app.framework}, {app.interface.upper()}{', WebSockets' if app.websockets else ''})"],
         ["files", f"{', '.join(names[:_SHOWN_FILES])}{more}: {sum(file.size for file in app.files):,} bytes"],
         ["needs", ", ".join(app.requirements) or "nothing"],
+        ["constrained", ", ".join(app.constraints)],
+        ["import root", app.import_root],
         ["container", f"folder {app.workdir}, port {app.port}"],
         ["its own paths", ", ".join(app.owns)],
         ["variables", ", ".join(sorted(app.environment))],

@@ -66,9 +66,9 @@ def compare_app(session: Session, bundle: Bundle, folder: Path) -> Compared:
     from shipway.bundle.pack import PackRequest, pack
     from shipway.bundle.store import Store
 
-    inside, app = _model_of(folder), bundle.app
+    app = bundle.app
     assert app is not None
-    sample = app.sample
+    inside, sample = _model_of(folder, app.target), app.sample
     if sample is None:
         raise _misused("--compare calls the app with a sample", "give one: --sample request.json")
     with tempfile.TemporaryDirectory(prefix="shipway-compare-") as name:
@@ -84,11 +84,12 @@ def compare_app(session: Session, bundle: Bundle, folder: Path) -> Compared:
     return Compared(inside.path, *(statistics.median(rates) for rates in zip(*rounds, strict=True)))
 
 
-def _model_of(folder: Path) -> ModelInside:
-    from shipway.apps.files import collect
+def _model_of(folder: Path, target: str) -> ModelInside:
+    from shipway.apps.files import list_files
     from shipway.apps.findings import model_inside, read_facts
 
-    inside = model_inside(read_facts(collect(folder), folder.as_posix()))
+    files = list_files(folder)  # what it must not hold was asked when it was packed
+    inside = model_inside(read_facts(files, files.source(), folder.as_posix(), target))
     if inside is None:
         raise _misused(
             "there is nothing to compare: the app does more than load one model and predict with it",

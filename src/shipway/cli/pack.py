@@ -70,7 +70,8 @@ def command(
 ) -> None:
     """Makes MODEL, a file or folder as its framework wrote it, or the FOLDER of a web app, a bundle in the store."""
     if app or holds_app(model):
-        _refuse("an app", {"--target": target, "--code": code, "--trust": trust})
+        what = f"a web app, and {model} is no model"
+        _refuse(what, {"--target": target, "--code": code, "--trust": trust})
         _pack_app(session, model, name, AppOptions(app, sample, include, seconds, new_version), compare=compare)
         return
     _refuse("a model", {"--include": include, "--compare": compare})

@@ -16,7 +16,7 @@ from shipway.cli.session import Session, complete_reference, verb
 if TYPE_CHECKING:
     from shipway.bundle.bundle import Bundle
     from shipway.serving.engine.engine import LoadedModel
-    from shipway.spec.settings import Server
+    from shipway.spec.settings import Settings
 
 __all__ = ["command"]
 
@@ -43,7 +43,7 @@ def command(session: Session, refs: tuple[str, ...], port: int | None, host: str
     settings = session.resolve(flags).settings
     bundles = find_bundles(session, refs)
     if has_app(bundles):
-        _serve_app(session, bundles, settings.server)
+        _serve_app(session, bundles, settings)
         return
     logging.basicConfig(stream=sys.stderr, level=logging.INFO if session.out.verbose else logging.WARNING)
     log = choose_log("off" if session.out.quiet else settings.server.log, sys.stderr)
@@ -62,7 +62,7 @@ def command(session: Session, refs: tuple[str, ...], port: int | None, host: str
     serve(application, bundles, settings.server, say_ready)
 
 
-def _serve_app(session: Session, bundles: Sequence[Bundle], server: Server) -> None:
+def _serve_app(session: Session, bundles: Sequence[Bundle], settings: Settings) -> None:
     """Serves an app in a process of its own, which is replaced when the app's code ends it."""
     from shipway.bundle.folder import write_folder
     from shipway.bundle.pack_app import check_trusted
@@ -70,7 +70,7 @@ def _serve_app(session: Session, bundles: Sequence[Bundle], server: Server) -> N
     from shipway.errors import UsageError
     from shipway.serving.supervisor import supervise
 
-    app = bundles[0].app
+    app, server = bundles[0].app, settings.server
     if len(bundles) > 1 or app is None:
         names = ", ".join(bundle.id.name for bundle in bundles)
         raise UsageError(f"a server serves models, or one app: {names}", fix="serve each app by a server of its own")
@@ -81,6 +81,6 @@ def _serve_app(session: Session, bundles: Sequence[Bundle], server: Server) -> N
         command += ["--host", server.host, "--port", str(server.port)]
         command += ["--config", str(config.absolute())] if config else []
         quiet = {"SHIPWAY_SERVER__LOG": "off"} if session.out.quiet else {}
-        code = supervise(command, server, {**app.environment, **session.environ, **quiet}, session.out.say)
+        code = supervise(command, settings, {**app.environment, **session.environ, **quiet}, session.out.say)
     if code:
         raise click.exceptions.Exit(code)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from shipway.errors import ArtefactError, RemoteError, ShipwayError
 from shipway.spec.words import did_you_mean, normal_name
 
-__all__ = ["explain", "without_wheels"]
+__all__ = ["explain", "needs_compiler", "without_wheels"]
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _NO_WHEELS = re.compile(rf"({_NAME})(?:[=<>!~][^\s]*)? ha(?:s|ve) no (?:usable )?wheels")
@@ -35,7 +35,7 @@ def explain(
 
     Args:
         words: what uv printed, on one line.
-        requirements: all that was asked for.
+        requirements: all that was asked for, and the constraints on it.
         where: file and line of those that an author wrote.
         sources: distributions whose source was tried, for want of a wheel.
         target: the Python and platform, for people.
@@ -80,7 +80,9 @@ def _disagreement(words: str, depends: Sequence[tuple[str, str]], lines: Mapping
     """Says which lines disagree, and through what."""
     required = {normal_name(name) for name in _REQUIRED.findall(words)}
     blamed = [line for text, line in lines.items() if _name(text) in required] or list(lines.values())
-    reasons = [f"{one} needs {other.rstrip('.,')}" for one, other in dict.fromkeys(depends)]
+    needs = [(one, other.rstrip(".,")) for one, other in dict.fromkeys(depends)]
+    # Of a constraint, uv says that whoever needs the distribution needs it within the constraint.
+    reasons = [f"{one} needs {other}" for one, other in needs if other not in lines]
     reason = f": {', and '.join(reasons)}" if reasons else ""
     if len(blamed) == 1:
         return ArtefactError(f"{blamed[0]} cannot be met{reason}", fix="change that line")

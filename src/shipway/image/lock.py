@@ -17,7 +17,7 @@ from shipway.errors import UsageError, VersionMismatch
 from shipway.spec.image import Platform
 from shipway.spec.words import normal_name
 
-__all__ = ["Lock", "LockedWheel", "Target", "check_lock", "normal_name"]
+__all__ = ["Lock", "LockedWheel", "Target", "check_lock"]
 
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 _KNOWN_GLIBC = (17, 28, *range(31, 41))
@@ -81,7 +81,7 @@ class Target:
 
     def _has_abi3(self, python: str) -> bool:
         match = re.fullmatch(r"cp3([0-9]+)", python)
-        return bool(match) and int(match[1]) <= int(self.python.partition(".")[2]) if match else False
+        return match is not None and int(match[1]) <= int(self.python.partition(".")[2])
 
     def _fits(self, platform: str) -> int:
         if platform == "any":

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+from shipway.apps.dockerfile import DOCKERFILE, read_dockerfile
+from shipway.apps.files import Texts
 from shipway.apps.requirements import read_requirements
 from shipway.bundle.bundle import Bundle
 from shipway.errors import ArtefactError, MissingDependency, RemoteError, UsageError
@@ -36,7 +38,6 @@ APP_SERVER = ("click", "httptools", "msgspec", "prometheus-client", "uvicorn")
 
 _WEBSOCKETS = "websockets"
 _MOST_SOURCES = 10
-_TEXT_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,15 @@ class Needs:
     Attributes:
         requirements: PEP 508, one each.
         pins: exact versions that the lock must have of some distributions, in their normal names.
+        constraints: PEP 508, one each: versions allowed of what comes with the requirements.
         preferred: versions that are taken where they fit.
-        where: of a requirement, the file and line where its author wrote it.
+        where: of a requirement or constraint, the file and line where its author wrote it.
         sources: whether a source archive may stand for a wheel.
     """
 
     requirements: tuple[str, ...]
     pins: Mapping[str, str] = field(default_factory=dict)
+    constraints: tuple[str, ...] = ()
     preferred: Mapping[str, str] = field(default_factory=dict)
     where: Mapping[str, str] = field(default_factory=dict)
     sources: bool = False
@@ -85,7 +88,13 @@ def needs_of(bundle: Bundle) -> Needs:
     rest = tuple(name for name in names if name not in {_name(text) for text in server})
     here = {name: version for name in names if (version := _installed(name))}
     packed = {normal_name(name): version for name, version in app.versions.items()}
-    return Needs((*app.requirements, *server, *rest), preferred=here | packed, where=_places(bundle, app), sources=True)
+    return Needs(
+        (*app.requirements, *server, *rest),
+        constraints=app.constraints,
+        preferred=here | packed,
+        where=_places(bundle, app),
+        sources=True,
+    )
 
 
 def pins_of(manifest: Manifest) -> dict[str, str]:
@@ -124,7 +133,8 @@ def resolve(needs: Needs, target: Target, cache: Cache, note: str = "", run: Run
         ArtefactError: the app's requirements disagree, or one cannot be had; with the lines of its author.
     """
     preferred = (f"{name} {version}" for name, version in sorted(needs.preferred.items()))
-    key = (target.python, target.tag, note, *sorted(needs.requirements), "", *preferred)
+    asked = (*sorted(needs.requirements), "", *sorted(needs.constraints), "", *preferred)
+    key = (target.python, target.tag, note, *asked)
     found = cache.recall(_LockText, *key)
     text = found.text if found else _ask(needs, target, note, run or run_uv)
     lock = Lock.parse(text, target)
@@ -153,14 +163,18 @@ def _ask(needs: Needs, target: Target, note: str, run: Run) -> str:
             f"no wheels for Python {target.python} on {target.tag}: {words[:2000]}",
             fix="use a base image with another Python, check the network, or give --lock",
         )
-    raise explain(words, needs.requirements, needs.where, sources, f"Python {target.python} on {target.tag}")
+    lines = (*needs.requirements, *needs.constraints)
+    raise explain(words, lines, needs.where, sources, f"Python {target.python} on {target.tag}")
 
 
 def _ask_uv(needs: Needs, target: Target, sources: list[str], run: Run) -> tuple[str | None, str]:
     """Gives uv's lock, or None and why there is none. What is preferred lies where the output goes, as uv has it."""
     with tempfile.TemporaryDirectory() as folder:
-        requirements, output = Path(folder) / "requirements.in", Path(folder) / "pylock.toml"
+        requirements, constraints, output = (
+            Path(folder) / name for name in ("requirements.in", "limits", "pylock.toml")
+        )
         requirements.write_text("".join(f"{text}\n" for text in needs.requirements), encoding="utf-8")
+        constraints.write_text("".join(f"{text}\n" for text in needs.constraints), encoding="utf-8")
         kept = [(name, version) for name, version in needs.preferred.items() if name not in sources]
         packages = "".join(f'[[packages]]\nname = "{name}"\nversion = "{version}"\n' for name, version in kept)
         wanted = ["--output-file", str(output)] if kept else []
@@ -168,7 +182,8 @@ def _ask_uv(needs: Needs, target: Target, sources: list[str], run: Run) -> tuple
             output.write_text(f'lock-version = "1.0"\ncreated-by = "shipway"\n{packages}', encoding="utf-8")
         done = run(
             [
-                find_uv(), "pip", "compile", str(requirements), "--format", "pylock.toml", "--quiet", "--no-header",
+                find_uv(), "pip", "compile", str(requirements), "--constraint", str(constraints),
+                "--format", "pylock.toml", "--quiet", "--no-header",
                 "--generate-hashes", "--only-binary", ":all:", "--no-python-downloads", *wanted,
                 *(word for name in sources for word in ("--no-binary", name)),
                 "--python-platform", target.tag, "--python-version", target.python,
@@ -200,15 +215,11 @@ def _installed(name: str) -> str:
 
 
 def _places(bundle: Bundle, app: AppManifest) -> dict[str, str]:
-    """Gives file and line of each requirement, from the app's own files; what cannot be read there has none."""
+    """Gives file and line of each requirement and constraint, from the app's own files; none where they are no more."""
     prefix = f"{APP_FOLDER}/"
-    texts = {
-        file.path.removeprefix(prefix): bundle.files[file.path].read_text(encoding="utf-8", errors="replace")
-        for file in app.files
-        if file.path.endswith((".txt", ".in", "pyproject.toml")) and file.size <= _TEXT_LIMIT
-    }
+    texts = Texts({file.path.removeprefix(prefix): bundle.files[file.path] for file in app.files})
     try:
-        listed = read_requirements(texts).listed
+        found = read_requirements(texts, read_dockerfile(texts.get(DOCKERFILE, "")))
     except (ArtefactError, UsageError):
         return {}
-    return {one.text: one.where for one in listed}
+    return {one.text: one.where for one in (*found.constraints, *found.listed)}

@@ -49,9 +49,11 @@ class AppManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
         target: `module:object`, as gunicorn and uvicorn take it; the object may have dots.
         python: version (major.minor) of the Python that packed it.
         requirements: what the app needs, one requirement a line (PEP 508), as its own files say, sorted.
+        constraints: versions allowed of what the requirements bring (`pip install -c`), one a line, sorted.
         versions: the distributions that were found installed for them when it was packed, with their exact versions;
             the lock of an image prefers these.
         files: all of them, sorted by path; those of the app lie below `APP_FOLDER`.
+        import_root: folder among the app's that is on Python's path beside it (`src`); empty for none.
         workdir: absolute folder in a container where the app's code expects itself.
         port: on which its author exposed it.
         environment: variables that its author's Dockerfile set.
@@ -67,6 +69,8 @@ class AppManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
     requirements: tuple[str, ...]
     versions: dict[str, str]
     files: tuple[File, ...]
+    constraints: tuple[str, ...] = ()
+    import_root: str = ""
     workdir: str = "/app"
     port: int = 8000
     environment: dict[str, str] = {}

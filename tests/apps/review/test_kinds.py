@@ -221,6 +221,11 @@ DOCKERFILES = (
         docker((DOCKER + END).replace("USER 1000\n", "")), docker(DOCKER + END), "warning", "USER 1000",
     ),
     Case(
+        "secret", "Dockerfile:2",
+        docker("FROM python:3.11\nENV MODE=fast DB_PASSWORD=hunter2\n"),
+        docker("FROM python:3.11\nENV MAX_TOKENS=9\nENV DB_PASSWORD=\n"), "warning", "take it out",
+    ),
+    Case(
         "copy-order", "Dockerfile:2",
         docker("FROM python:3.11\nCOPY . /app\nRUN pip install -r /app/requirements.txt\n"), docker(DOCKER + END),
         "note", "COPY requirements.txt",
@@ -293,8 +298,54 @@ LISTED = (
         {**app(""), "requirements.txt": "flask==3.0.0\nflask>=2\n"}, "error", "flask",
     ),
     Case(
-        "requirement", "requirements.txt", app(""), {**app(""), "requirements.txt": "flask\n"}, "error", "UTF-8",
-        known={"present": ("requirements.txt",)},  # and no text
+        "other-version", "requirements.txt:1",
+        {**app(""), "requirements.txt": "flask==3.0.0\n"}, {**app(""), "requirements.txt": "flask==3.1.0\n"},
+        "note", 'pip install "flask==3.0.0"',
+    ),
+    Case(
+        "other-version", "limits.txt:1",
+        {**app(""), "requirements.txt": "flask\n-c limits.txt\n", "limits.txt": "flask<3\n"},
+        {**app(""), "requirements.txt": "flask\n-c limits.txt\n", "limits.txt": "flask<4\nnever<1\n"},
+        "note", 'pip install "flask<3"',
+    ),
+    Case(
+        "unpinned", "requirements.txt:1",
+        {**app(""), "requirements.txt": "flask\n-c limits.txt\n", "limits.txt": "flask<4\n"},
+        {**app(""), "requirements.txt": "flask\n-c limits.txt\n", "limits.txt": "flask==3.1.0\n"},
+        "warning", "flask==3.1.0",
+    ),
+    Case(
+        "not-listed", "app.py:3",
+        {**app("import google.nowhere\n"), "requirements.txt": "flask\n"},
+        {**app("import google.nowhere\n"), "requirements.txt": "flask\ngoogle-nowhere\n"},
+        "error", "add the distribution that has google.nowhere to requirements.txt",
+    ),
+    Case(
+        "no-requirements", "requirements.txt", app("import google.nowhere\n"),
+        {**app(""), "requirements.txt": "flask==3.1.0\n"}, "error", "flask==3.1.0, what has google.nowhere",
+    ),
+    Case(
+        "no-requirements", "requirements.txt", app(""),
+        {**app(""), "Dockerfile": "FROM x\nRUN pip install flask\n"}, "error", "flask==3.1.0",
+    ),
+    *(
+        Case(
+            "lock-unread", name, app(""), {**app(""), "requirements.txt": "flask\n"}, "warning", fix,
+            known={"present": (name,)}, known_right={"present": (name,)},
+        )
+        for name, fix in (
+            ("Pipfile.lock", "pipenv requirements"), ("environment.yml", "write requirements.txt"),
+            ("pdm.lock", "pdm export"), ("poetry.lock", "poetry export"),
+            ("uv.lock", "uv export --format requirements-txt"),
+        )
+    ),
+    Case(
+        "lock-unread", "uv.lock", {**app(""), "pyproject.toml": "[project]\ndependencies = ['flask']\n"}, app(""),
+        "warning", "uv export", known={"present": ("uv.lock",)},
+    ),
+    Case(
+        "another-app", "app.py:3", app("admin = Flask('x')\n"), app("app.register_blueprint(1)\n"), "note",
+        "--app app:admin",
     ),
 )  # fmt: skip
 
@@ -411,4 +462,5 @@ def test_every_kind_of_finding_has_a_case() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding"
     ]
     kinds = {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
-    assert kinds - {case.kind for case in CASES} == {"folder"}  # which is about files, see test_findings
+    # Those of files and of answers are tested with them: test_findings, test_sample.
+    assert kinds - {case.kind for case in CASES} == {"folder", "sample-refused"}

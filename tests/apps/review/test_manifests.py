@@ -40,6 +40,11 @@ def test_objects_that_belong_together_have_no_findings() -> None:
     assert found(f"{DEPLOYMENT}---\n{SERVICE}") == []
 
 
+def test_a_kubeconfig_is_no_object_of_a_cluster() -> None:
+    assert found("apiVersion: v1\nkind: Config\nusers: []\n") == []
+    assert [one.kind for one in found("apiVersion: v1\nkind: Config\nmetadata: {name: a}\n")] == ["manifest-kind"]
+
+
 def test_a_service_is_held_against_the_pods_of_other_files() -> None:
     (one,) = found(DEPLOYMENT, SERVICE.replace("app: a", "app: b"))
     assert (one.kind, one.where) == ("manifest-selector", "1.yaml:5")

@@ -8,14 +8,13 @@ import shlex
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from shipway.apps.dockerfile import DockerfileFacts, Instruction
+from shipway.apps.dockerfile import DOCKERFILE, DockerfileFacts, Instruction
 from shipway.apps.review.facts import FolderFacts
 from shipway.apps.review.finding import Finding, place
 from shipway.apps.review.program import Program
+from shipway.apps.secret import secret_variable
 
-__all__ = ["DOCKERFILE", "END_OF_LIFE", "app_ports", "check_dockerfile"]
-
-DOCKERFILE = "Dockerfile"
+__all__ = ["END_OF_LIFE", "app_ports", "check_dockerfile"]
 
 END_OF_LIFE = {
     "2.7": date(2020, 1, 1),
@@ -71,6 +70,7 @@ def check_dockerfile(
     if not docker.user:
         what, fix = "the container runs as root", "add USER 1000 above CMD; Shipway's image does not run as root"
         yield Finding("root-user", place(DOCKERFILE, stage[0].line), what, fix, "warning")
+    yield from _secrets(docker, stage)
     yield from _copies(stage, facts)
     yield from _installs(docker, stage)
     yield from _command(docker, stage, program)
@@ -98,6 +98,18 @@ def _base(docker: DockerfileFacts, first: Instruction, facts: FolderFacts) -> It
         yield Finding("old-base", where, what, fix, "warning")
     elif match[1] != facts.python:
         yield Finding("other-python", where, f"{docker.base} has another Python: {here}", fix, "note")
+
+
+def _secrets(docker: DockerfileFacts, stage: Sequence[Instruction]) -> Iterator[Finding]:
+    """Finds secrets that its variables hold; what they are is never said."""
+    for name, value in docker.environment.items():
+        line = next(
+            (one.line for one in stage if one.keyword == "ENV" and re.search(rf"\b{re.escape(name)}\b", one.value)), 0
+        )
+        if line and value and secret_variable(name, value):
+            what = f"{name} looks like a secret: it stands in this file, which goes with the app, and is not set"
+            fix = "take it out, revoke it, and set the new one where the app runs"
+            yield Finding("secret", place(DOCKERFILE, line), what, fix, "warning")
 
 
 def _copies(stage: Sequence[Instruction], facts: FolderFacts) -> Iterator[Finding]:

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from shipway.apps.dockerfile import DockerfileFacts
 from shipway.apps.files import LeftOut
+from shipway.apps.requirements import Requirements
+from shipway.apps.review.finding import Finding
+from shipway.apps.source import Source
 
 __all__ = ["FolderFacts", "ModelFile"]
 
@@ -43,7 +47,12 @@ class FolderFacts:
     Attributes:
         name: of the folder, as its owner would type it.
         files: relative POSIX paths of all files that go.
-        texts: of the files that are read, by path: Python, requirements, Dockerfile, YAML.
+        source: its Python.
+        manifests: text of each YAML file, by path.
+        docker: what its Dockerfile says; None for none.
+        requirements: that it lists; none where they cannot be read.
+        refused: why they cannot be read.
+        started: `module:object` that its Dockerfile or Procfile starts.
         python: version (major.minor) of the Python that packs it.
         today: the day of the review; support of old versions ends on days.
         left_out: what does not go.
@@ -54,9 +63,14 @@ class FolderFacts:
 
     name: str
     files: frozenset[str]
-    texts: Mapping[str, str]
+    source: Source
     python: str
     today: date
+    manifests: Mapping[str, str] = field(default_factory=dict)
+    docker: DockerfileFacts | None = None
+    requirements: Requirements = Requirements()  # noqa: RUF009 - frozen
+    refused: tuple[Finding, ...] = ()
+    started: str | None = None
     left_out: tuple[LeftOut, ...] = ()
     models: tuple[ModelFile, ...] = ()
     installed: Mapping[str, str] = field(default_factory=dict)

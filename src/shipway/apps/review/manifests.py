@@ -108,7 +108,11 @@ def _objects(file: str, text: str) -> list[_Object]:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise _Unreadable(file, "is no YAML") from error
     found = [_Object(file, node, _text(node, "kind") or "") for node in documents if _is(node, "mapping")]
-    return [one for one in found if one.kind or _get(one.node, "apiVersion") is not None]
+    return [one for one in found if (one.kind or _get(one.node, "apiVersion")) and not _is_kubeconfig(one)]
+
+
+def _is_kubeconfig(one: _Object) -> bool:
+    return one.kind == "Config" and _get(one.node, "users") is not None
 
 
 def _head(one: _Object, mend: str) -> Iterator[Finding]:

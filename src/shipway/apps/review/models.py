@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shipway.apps.files import AppFiles
-from shipway.apps.requirements import Requirements
 from shipway.apps.review.facts import FolderFacts, ModelFile
 from shipway.apps.review.finding import Finding
 from shipway.errors import NotAModel
@@ -40,7 +39,7 @@ def read_models(files: AppFiles) -> Iterator[ModelFile]:
                 yield found
 
 
-def check_models(requirements: Requirements, facts: FolderFacts) -> Iterator[Finding]:
+def check_models(facts: FolderFacts) -> Iterator[Finding]:
     """Finds what cannot be opened in the app's surroundings, or must not be."""
     for model in facts.models:
         if model.pointer:
@@ -57,10 +56,11 @@ def check_models(requirements: Requirements, facts: FolderFacts) -> Iterator[Fin
             what = f"needs {', '.join(model.main[:5])} in __main__, the script that saved it: no server is that script"
             fix = f"move {model.main[0]} to a module of the folder, import it in the script, and save the model again"
             yield Finding("main-pickle", model.path, what, fix, "error")
-        yield from _versions(model, requirements, facts)
+        yield from _versions(model, facts)
 
 
-def _versions(model: ModelFile, requirements: Requirements, facts: FolderFacts) -> Iterator[Finding]:
+def _versions(model: ModelFile, facts: FolderFacts) -> Iterator[Finding]:
+    requirements = facts.requirements
     listed = next((one for one in requirements.listed if one.name == _SKLEARN), None)
     pinned = re.search(r"={2,3}\s*([\w.]+)", listed.text) if listed is not None and listed.pinned else None
     wanted = pinned[1] if pinned else facts.installed.get(_SKLEARN)

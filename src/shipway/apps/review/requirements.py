@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from shipway.apps.distributions import distribution_of
+from shipway.apps.dockerfile import DOCKERFILE
 from shipway.apps.imports import Import, find_imports, unlisted
-from shipway.apps.requirements import (
-    REQUIREMENTS,
-    Listed,
-    Requirements,
-    installed_versions,
-    misspelt,
-    read_requirements,
-)
+from shipway.apps.requirements import PROJECT, REQUIREMENTS, Listed, misspelt
 from shipway.apps.review.facts import FolderFacts
 from shipway.apps.review.finding import Finding
+from shipway.apps.versions import installed_versions
 from shipway.errors import ArtefactError
 
-__all__ = ["check_requirements", "try_requirements"]
+__all__ = ["check_requirements", "refusal"]
 
 _SKLEARN = "scikit-learn"
+
+_LOCKS = {
+    "Pipfile": "pipenv requirements > requirements.txt",
+    "Pipfile.lock": "pipenv requirements > requirements.txt",
+    "environment.yml": f"write {REQUIREMENTS} with what the app imports",
+    "pdm.lock": "pdm export --prod --without-hashes --output requirements.txt",
+    "poetry.lock": "poetry export --without-hashes --output requirements.txt",
+    "uv.lock": "uv export --format requirements-txt --no-dev --no-emit-project --output-file requirements.txt",
+}
+"""Files of other tools that say what an app needs, and how each becomes one that is read."""
 
 # Named by settings, command lines or other packages, and never imported by an app.
 _TOOLS = frozenset({
@@ -31,64 +36,80 @@ _TOOLS = frozenset({
 })  # fmt: skip
 
 
-def try_requirements(texts: Mapping[str, str], name: str | None = None) -> tuple[Requirements, tuple[Finding, ...]]:
-    """Reads the requirements; what cannot be read is a finding.
-
-    Args:
-        texts: of the folder's files.
-        name: of the file to begin with.
-    """
-    try:
-        return read_requirements(texts, name), ()
-    except ArtefactError as error:
-        where = re.match(r"[^\s:]+:\d+", error.message)
-        place = where[0] if where else name or REQUIREMENTS
-        what = error.message.removeprefix(place).lstrip(": ")
-        return Requirements(), (Finding("requirement", place, what, error.fix, "error"),)
+def refusal(error: ArtefactError) -> Finding:
+    """Gives the finding that stands for requirements that cannot be read."""
+    where = re.match(r"[^\s:]+:\d+|[\w./-]+\.(?:txt|toml)(?=\s)", error.message)
+    place = where[0] if where else REQUIREMENTS
+    what = re.sub(r"^ and (\S+) disagree", r"disagrees with \1", error.message.removeprefix(place)).lstrip(": ")
+    return Finding("requirement", place, what, error.fix, "error")
 
 
-def check_requirements(requirements: Requirements, python: Mapping[str, str], facts: FolderFacts) -> Iterator[Finding]:
-    """Finds what is missing, unpinned, superfluous or misspelt.
-
-    Args:
-        requirements: that could be read.
-        python: texts of the Python files.
-        facts: of the folder.
-    """
-    imports = find_imports(python)
+def check_requirements(facts: FolderFacts) -> Iterator[Finding]:
+    """Finds what is missing, unpinned, superfluous, misspelt, not as here, or listed where nobody reads it."""
+    imports, requirements = find_imports(facts.source), facts.requirements
+    unread = tuple(_unread(facts))
+    yield from unread
     if not requirements.files:
-        yield from _no_file(imports, facts)
+        yield from () if unread else _no_file(imports, facts)
         return
     wrong = dict(misspelt(requirements))
     for one, name in wrong.items():
         what = f"{one.name} is not the name of a distribution that is known here: did you mean {name}?"
         yield Finding("requirement-typo", one.where, what, f"write {name}", "error")
-    for found, name in unlisted(imports, requirements):
-        if name not in wrong.values():
+    for found, brought in unlisted(imports, requirements):
+        if brought not in wrong.values():
             file = requirements.files[0]
             what = f"imports {found.module}, which no line of {file} brings"
-            yield Finding("not-listed", found.where, what, f"add {_pin(name, facts)} to {file}", "error")
-    used = {distribution_of(one.module) for one in imports} | {_SKLEARN for model in facts.models if model.versions}
-    for one in requirements.listed:
-        if one in wrong:
-            continue
-        if not one.pinned:
+            added = _pin(brought, facts) if brought else f"the distribution that has {found.module}"
+            yield Finding("not-listed", found.where, what, f"add {added} to {file}", "error")
+    for one in requirements.loose:
+        if one not in wrong:
             what = f"{one.text} is not pinned: a build of another day is another program"
             yield Finding("unpinned", one.where, what, f"write {_pin(one.name, facts, _extras(one))}", "warning")
+    yield from _unused(imports, facts, [one for one in requirements.listed if one not in wrong])
+    yield from _otherwise(facts)
+
+
+def _unused(imports: tuple[Import, ...], facts: FolderFacts, listed: list[Listed]) -> Iterator[Finding]:
+    used = {distribution_of(one.module) for one in imports} | {_SKLEARN for model in facts.models if model.versions}
+    for one in listed:
         needs = {one.name, *installed_versions([one.text])}
         if one.name in facts.installed and one.name not in _TOOLS and not used & needs:
             what = f"{one.name} is listed, and nothing imports it"
             yield Finding("not-imported", one.where, what, "remove the line, where nothing else needs it", "note")
 
 
-def _no_file(imports: tuple[Import, ...], facts: FolderFacts) -> Iterator[Finding]:
-    if REQUIREMENTS in facts.files:
-        what = "cannot be read: it is no text in UTF-8 or UTF-16"
-        yield Finding("requirement", REQUIREMENTS, what, "save it as UTF-8", "error")
+def _otherwise(facts: FolderFacts) -> Iterator[Finding]:
+    """Finds lines that refuse the version that is installed here: the app is tried with it, and its image has another.
+
+    What wrote the folder's models is told of the models.
+    """
+    told = {_SKLEARN} if any(model.versions for model in facts.models) else set()
+    for one, version in facts.requirements.refusing(facts.installed):
+        if one.name not in told:
+            what = f"{one.text}, and here is {version}: the app is tried with another version than its image has"
+            yield Finding("other-version", one.where, what, f'pip install "{one.text}", then pack', "note")
+
+
+def _unread(facts: FolderFacts) -> Iterator[Finding]:
+    files = facts.requirements.files
+    read = files[0] if files else ""
+    if read not in ("", DOCKERFILE, PROJECT):
         return
+    why = (
+        f"{read} is, and the image has a lock of its own" if read else "what the app needs is guessed from its imports"
+    )
+    for name in sorted(facts.files & _LOCKS.keys()):
+        if name != "Pipfile" or "Pipfile.lock" not in facts.files:
+            yield Finding("lock-unread", name, f"is not read: {why}", _LOCKS[name], "warning")
+
+
+def _no_file(imports: tuple[Import, ...], facts: FolderFacts) -> Iterator[Finding]:
     needed = [one for one in imports if not one.optional]
     if needed:
-        lines = " ".join(dict.fromkeys(_pin(distribution_of(one.module), facts) for one in needed))
+        names = dict.fromkeys(name for one in needed if (name := distribution_of(one.module)))
+        unknown = [f"what has {one.module}" for one in needed if distribution_of(one.module) is None]
+        lines = ", ".join(filter(None, [" ".join(_pin(name, facts) for name in names), *unknown]))
         what = f"there is none, and the source imports {', '.join(one.module for one in needed)}"
         yield Finding("no-requirements", REQUIREMENTS, what, f"write {REQUIREMENTS} with: {lines}", "error")
 
